@@ -1,0 +1,33 @@
+# The commands of this repository. Each sets the machine up first (deploy/setup.sh), so a fresh clone needs nothing else.
+# CARGO_TARGET_DIR and every other cargo setting is honoured.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test lint
+
+DROVER := cargo run --release --locked -q -p drover-cli --
+# make demo SCALE=4: a million rows instead of 250,000
+DEMO := dev --demo $(if $(SCALE),--scale $(SCALE))
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):[^#]*## */  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: ## install PostgreSQL, etcd and protoc where they are missing
+	@sh deploy/setup.sh
+
+demo: build ## migrate a made-up legacy clinic on private PostgreSQL servers, show the result, clean up
+	$(DROVER) $(DEMO) --exit-after
+
+dev: build ## the same, and stay up to be looked at
+	$(DROVER) $(DEMO)
+
+# Apart from the run, so that the first build shows its progress.
+.PHONY: build
+build: setup
+	cargo build --release --locked -p drover-cli
+
+test: setup ## every test, on private PostgreSQL servers
+	cargo test --workspace --locked
+
+lint: setup ## format check, clippy without a warning
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings

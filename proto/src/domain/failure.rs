@@ -1,0 +1,205 @@
+//! What can go wrong, and what follows: one table from kind to policy, one from SQLSTATE to action.
+//!
+//! Adapters map their library's errors to a [`FailureKind`] in one file each; everybody else asks
+//! [`policy`]. No text of an error is ever matched, and none holds a row value.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A failure as it crosses a process: its kind and words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure it is; decides what happens next.
+    pub kind: FailureKind,
+    /// Words without row values, credentials or tokens.
+    pub message: String,
+    /// SQLSTATE, where a database gave one.
+    pub sqlstate: Option<String>,
+}
+
+impl Failure {
+    /// A failure without an SQLSTATE.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), sqlstate: None }
+    }
+
+    /// The same failure, with the action that failed in front.
+    #[must_use]
+    pub fn during(mut self, action: impl fmt::Display) -> Self {
+        self.message = format!("{action}: {}", self.message);
+        self
+    }
+}
+
+/// The kinds of failure Drover tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A server cannot be reached, or the connection broke.
+    Unreachable,
+    /// Wrong password, unknown role, missing right.
+    Denied,
+    /// Deadlock, serialization failure, lock time-out: the same again may work.
+    Busy,
+    /// The statement took too long.
+    Timeout,
+    /// Disk, memory or connections of a server are used up, or it is read-only.
+    Exhausted,
+    /// The database is not what the plan was compiled for.
+    SchemaDrift,
+    /// The server behind a connection is not the one that was recorded.
+    IdentityChanged,
+    /// The plan differs from the one that was started.
+    PlanChanged,
+    /// The source's point in time is lost and the source changed.
+    SnapshotLost,
+    /// More rows failed than `max_quarantined` allows.
+    TooManyErrors,
+    /// A rule, or `on_row_error: fail`, stops the run at a row.
+    RowRefused,
+    /// A constraint of the destination cannot be rebuilt over the rows.
+    ConstraintBroken,
+    /// Another holder owns the partition.
+    Fenced,
+    /// Another process runs this migration.
+    AlreadyRunning,
+    /// A bug of ours.
+    Internal,
+}
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Try again with backoff; after `limits.max_retries` it becomes the operator's.
+    Retry,
+    /// The run blocks and says what to do.
+    Operator,
+    /// This worker stops what it does; somebody else owns it.
+    Stop,
+}
+
+/// The policy of a kind, and the hint that the CLI prints.
+pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
+    use FailureKind as K;
+    match kind {
+        K::Unreachable => (Policy::Retry, "check that the server runs and the address is right, then run the plan again"),
+        K::Denied => (Policy::Operator, "check user, password and grants of the connection, then run the plan again"),
+        K::Busy => (Policy::Retry, "another session holds locks on the tables; end it, then run the plan again"),
+        K::Timeout => (Policy::Retry, "lower `batch_size` in the plan, then run it again"),
+        K::Exhausted => (Policy::Operator, "give the server room (disk, memory, connections), then run the plan again"),
+        K::SchemaDrift => (Policy::Operator, "mend the schema or the plan; `drover rules check PLAN` tells all problems"),
+        K::IdentityChanged => (Policy::Operator, "point the connection to the server that the migration was started on"),
+        K::PlanChanged => (Policy::Operator, "restore the plan's rules, or migrate under another name into a fresh destination"),
+        K::SnapshotLost => (Policy::Operator, "set `defaults.consistency: none` in the plan and run it again, or start over with a fresh destination"),
+        K::TooManyErrors => (Policy::Operator, "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and use a fresh destination"),
+        K::RowRefused => (Policy::Operator, "mend the row at the source under `consistency: none`, or start over with a rule that quarantines it"),
+        K::ConstraintBroken => (Policy::Operator, "mend the rows in the destination, then run the plan again: only the rebuild is repeated"),
+        K::Fenced => (Policy::Stop, "another holder owns the partition; nothing was written"),
+        K::AlreadyRunning => (Policy::Operator, "another `drover run` of this migration is alive; watch that one, or end it first"),
+        K::Internal => (Policy::Operator, "this is a fault of Drover's; run the plan again, and report it with the log"),
+    }
+}
+
+/// What an SQLSTATE of a data statement means for the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlAction {
+    /// A row is at fault: isolate it.
+    Row,
+    /// The same batch again after a backoff.
+    Retry,
+    /// The same rows in a smaller batch.
+    SmallerBatch,
+    /// The connection broke: the outcome of a commit is unknown until the fence is read.
+    UnknownOutcome,
+    /// Block the whole run with this kind.
+    BlockRun(FailureKind),
+    /// Block the entity with this kind.
+    BlockEntity(FailureKind),
+    /// The fence refused us.
+    Fenced,
+}
+
+/// SQLSTATE of `drover.advance` when token, holder, seq, cursor or hash do not match.
+pub const SQLSTATE_FENCED: &str = "DR001";
+
+/// The action for an SQLSTATE. An unlisted code blocks the entity; it never becomes a row error.
+pub fn sql_action(sqlstate: &str) -> SqlAction {
+    use SqlAction as A;
+    match sqlstate {
+        SQLSTATE_FENCED => return A::Fenced,
+        // Our own COPY framing or type widths: never the row's fault.
+        "22P03" | "22P04" | "08P01" => return A::BlockRun(FailureKind::Internal),
+        "57014" => return A::SmallerBatch,
+        "55P03" => return A::Retry,
+        "25006" => return A::BlockRun(FailureKind::Exhausted),
+        "42501" => return A::BlockEntity(FailureKind::Denied),
+        "53300" => return A::Retry,
+        _ => {}
+    }
+    match sqlstate.get(..2).unwrap_or_default() {
+        "22" | "23" => A::Row,
+        "40" => A::Retry,
+        "08" => A::UnknownOutcome,
+        "57" => A::UnknownOutcome,
+        "53" | "54" | "58" => A::BlockRun(FailureKind::Exhausted),
+        "28" => A::BlockEntity(FailureKind::Denied),
+        "42" | "0A" => A::BlockEntity(FailureKind::SchemaDrift),
+        "XX" => A::BlockRun(FailureKind::Internal),
+        _ => A::BlockEntity(FailureKind::Internal),
+    }
+}
+
+/// `error_type` of the data model for an SQLSTATE or a `DROVER_*` code.
+pub fn error_type(code: &str) -> &'static str {
+    if code.starts_with("DROVER_") {
+        return "data_validation";
+    }
+    match code {
+        "57014" | "55P03" => return "timeout",
+        _ => {}
+    }
+    match code.get(..2).unwrap_or_default() {
+        "22" => "data_validation",
+        "23" => "constraint_violation",
+        "08" => "connection_error",
+        "57" if code.starts_with("57P") => "connection_error",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unlisted_code_blocks_and_never_blames_a_row() {
+        for code in ["", "0", "01000", "P0001", "99999", "DR002", "HV000", "XX000"] {
+            assert!(!matches!(sql_action(code), SqlAction::Row), "{code}");
+        }
+    }
+
+    #[test]
+    fn our_own_framing_faults_stop_instead_of_quarantining() {
+        for code in ["22P03", "22P04", "08P01"] {
+            assert_eq!(sql_action(code), SqlAction::BlockRun(FailureKind::Internal));
+        }
+    }
+
+    #[test]
+    fn classes_map_to_the_data_models_error_types() {
+        let cases = [
+            ("22003", "data_validation"),
+            ("23502", "constraint_violation"),
+            ("08006", "connection_error"),
+            ("57P01", "connection_error"),
+            ("57014", "timeout"),
+            ("55P03", "timeout"),
+            ("XX000", "unknown"),
+            ("DROVER_EMAIL_INVALID", "data_validation"),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(error_type(code), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The frames between controller and agent.
+//!
+//! In one process they travel through a bounded channel, over the network as `drover.agent.v1`;
+//! what they mean is the same. Everything that touches a source or destination is work an agent
+//! does: an assignment of a partition, or a [`Query`] with a deadline.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::catalog::{Catalog, Probe, TableName};
+use super::compiled::{CompiledPlan, Consistency};
+use super::failure::Failure;
+use super::key::{KeyRange, KeyValue};
+
+/// Which end of the migration a query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The legacy database.
+    Source,
+    /// The new database.
+    Destination,
+}
+
+/// From the controller to an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControllerFrame {
+    /// The run that following assignments belong to. Sent before the first of them.
+    Run(RunOrder),
+    /// Work on a partition; taken up by claiming its lease.
+    Assign(Assignment),
+    /// Finish the batch in hand and release every partition.
+    Drain,
+    /// Something to look up or do now.
+    Query(QueryCall),
+}
+
+/// From an agent to the controller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentFrame {
+    /// First frame of every connection: who this is and what it holds.
+    Hello(Hello),
+    /// The partition's fence is taken; work begins at this position.
+    Claimed {
+        /// The partition.
+        partition_id: Uuid,
+        /// Fencing token of this holder.
+        token: i64,
+        /// Position read after fencing.
+        seq: i64,
+    },
+    /// Rows read and sent in the batch that is under way; lossy, coalesced.
+    Progress {
+        /// The partition.
+        partition_id: Uuid,
+        /// Rows read beyond the last batch.
+        rows_in_flight: i64,
+    },
+    /// A batch that is committed at the destination; lossless.
+    Batch(BatchReport),
+    /// The agent no longer works on the partition.
+    Released {
+        /// The partition.
+        partition_id: Uuid,
+        /// Why.
+        reason: Release,
+    },
+    /// The answer to a query.
+    QueryResult {
+        /// Id of the call.
+        query_id: u64,
+        /// What came of it.
+        result: Result<Box<QueryAnswer>, Failure>,
+    },
+}
+
+/// Who an agent is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// New for every process: the holder of leases and fences.
+    pub holder: Uuid,
+    /// The agent's configured name.
+    pub agent_id: String,
+    /// Its region.
+    pub region: String,
+    /// Names of the connections it can open.
+    pub connections: Vec<String>,
+    /// Partitions that can be worked on at the same time.
+    pub capacity: u32,
+    /// [`super::compiled::CODEC_VERSION`] of its build.
+    pub codec_version: u32,
+    /// Partitions it works on now.
+    pub held: Vec<Uuid>,
+}
+
+/// What a run has in common for all its assignments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunOrder {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// Attempt number, from 1.
+    pub attempt: i32,
+    /// Start of the run: what the step `now` yields.
+    pub run_now: DateTime<Utc>,
+    /// The compiled plan.
+    pub plan: CompiledPlan,
+    /// Snapshot to read under; none with `consistency: none`.
+    pub snapshot: Option<String>,
+}
+
+/// A partition to work on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The partition.
+    pub partition_id: Uuid,
+    /// Its entity.
+    pub entity: String,
+    /// Hash the entity must have.
+    pub entity_hash: String,
+    /// Keys it covers.
+    pub range: KeyRange,
+    /// Rises with every assignment of this partition.
+    pub generation: i64,
+}
+
+/// Why an agent let a partition go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Release {
+    /// Every row of its range is accounted for.
+    Done,
+    /// Told to drain.
+    Drained,
+    /// Another holder has it.
+    Stale,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+/// One batch as the destination's ledger has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchReport {
+    /// The partition.
+    pub partition_id: Uuid,
+    /// The entity.
+    pub entity: String,
+    /// Attempt of the migration.
+    pub attempt: i32,
+    /// Position after the batch; the first batch of a partition is 1.
+    pub seq: i64,
+    /// Token that wrote it.
+    pub token: i64,
+    /// Last key of the batch; unchanged where it read no row.
+    pub cursor: Option<KeyValue>,
+    /// Rows and their fates in this batch.
+    pub counts: Counts,
+    /// Totals of the partition after this batch: absolute, so a repeated report is harmless.
+    pub totals: Counts,
+    /// Tries beyond the first.
+    pub retry_count: i32,
+    /// When the batch began to be written, by the destination's clock.
+    pub started_at: DateTime<Utc>,
+    /// When it was written, by the destination's clock.
+    pub written_at: DateTime<Utc>,
+    /// The rows that failed.
+    pub errors: Vec<RowError>,
+    /// A bisected batch: its checkpoint is an `error_recovery`.
+    pub was_bisected: bool,
+    /// The partition has no row left.
+    pub is_last: bool,
+}
+
+/// Rows and their fates. Always: read = written + failed + skipped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows of the source that the filter let through.
+    pub read: i64,
+    /// Rows in the destination.
+    pub written: i64,
+    /// Rows that became a `MigrationError`, held ones included.
+    pub failed: i64,
+    /// Failed rows whose parent was quarantined.
+    pub held: i64,
+    /// Rows that `where` left out; not part of `read`.
+    pub filtered: i64,
+    /// Rows that `on_conflict: skip` left as they were.
+    pub skipped: i64,
+}
+
+/// A row that failed, as it is stored in the destination's `drover.error`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowError {
+    /// Deterministic: the same row error has the same id when it is sent again.
+    pub id: Uuid,
+    /// Key of the source row ([`KeyValue::to_record_id`]).
+    pub source_record_id: String,
+    /// SQLSTATE or `DROVER_*`.
+    pub error_code: String,
+    /// What is wrong, without row values.
+    pub error_message: String,
+    /// The source row, sensitive values masked.
+    pub source_data: serde_json::Value,
+    /// Rule path, column, constraint and the like.
+    pub context: serde_json::Value,
+    /// Failed because its parent failed.
+    pub is_held: bool,
+    /// By the destination's clock.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// A query with its number and deadline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryCall {
+    /// Number that the answer carries.
+    pub query_id: u64,
+    /// The agent gives up after this many milliseconds.
+    pub deadline_ms: u64,
+    /// Connections it is about.
+    pub connections: Connections,
+    /// What is asked.
+    pub query: Query,
+}
+
+/// The two connection names of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Name of the source connection.
+    pub source: String,
+    /// Name of the destination connection.
+    pub destination: String,
+}
+
+/// Work at a source or destination that is no partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// Which servers are behind the two connections.
+    Identify,
+    /// Tables of one side, and types of free expressions.
+    ReadCatalog {
+        /// The side.
+        side: Side,
+        /// Tables to describe; those that do not exist are left out of the answer.
+        tables: Vec<TableName>,
+        /// Expressions to type (source only).
+        probes: Vec<Probe>,
+    },
+    /// Prepares every SELECT without running it, and checks that row level security hides nothing.
+    CheckPlan(Box<CompiledPlan>),
+    /// What the destination's `drover` schema knows of a migration of that name.
+    ReadState {
+        /// The plan's name.
+        name: String,
+    },
+    /// Installs or upgrades the `drover` schema and records the start state; idempotent.
+    Prepare(Box<PrepareOrder>),
+    /// Exports a snapshot on the source and holds it, checking that nothing was written since the
+    /// snapshot of an earlier process where there was one.
+    HoldSnapshot {
+        /// The migration.
+        migration_id: Uuid,
+        /// Tables whose writes matter.
+        tables: Vec<TableName>,
+    },
+    /// Bounds that cut an entity into about `parts` partitions, and its number of rows.
+    Sample {
+        /// The entity.
+        entity: String,
+        /// Wished number of partitions, at least 1.
+        parts: u32,
+    },
+    /// Stores every partition of a run in one transaction, and drops what is rebuilt after the load.
+    BeginLoad {
+        /// The migration.
+        migration_id: Uuid,
+        /// Attempt.
+        attempt: i32,
+        /// All partitions of all active entities.
+        partitions: Vec<NewPartition>,
+    },
+    /// Settles self references of an entity whose rows are all there.
+    Settle {
+        /// The entity.
+        entity: String,
+        /// Token for its settling partition.
+        token: i64,
+    },
+    /// Rebuilds primary, unique and other indexes of an entity's table, and its id map's key.
+    RebuildKeys {
+        /// The entity.
+        entity: String,
+    },
+    /// Puts back and validates the foreign keys, checks that nothing is left to put back, ANALYZE.
+    RebuildForeignKeys,
+    /// Batches of a partition after a position, out of the ledger.
+    ReadLedger {
+        /// The partition.
+        partition_id: Uuid,
+        /// Batches with a higher seq are returned.
+        after_seq: i64,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Marks the migration's attempt as completed in the destination.
+    FinishRun {
+        /// The migration.
+        migration_id: Uuid,
+    },
+}
+
+/// What `Prepare` needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrepareOrder {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// Attempt.
+    pub attempt: i32,
+    /// Start of the run; kept when the destination already has one for this attempt.
+    pub run_now: DateTime<Utc>,
+    /// The plan.
+    pub plan: CompiledPlan,
+}
+
+/// A partition to be stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewPartition {
+    /// Deterministic per migration, attempt, entity and number.
+    pub partition_id: Uuid,
+    /// The entity.
+    pub entity: String,
+    /// Number within the entity, from 0, in key order.
+    pub number: i32,
+    /// Keys it covers.
+    pub range: KeyRange,
+    /// Hash of the entity.
+    pub entity_hash: String,
+}
+
+/// Answers, variant by variant as in [`Query`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryAnswer {
+    /// To `Identify`.
+    Identities {
+        /// The source's.
+        source: DatabaseIdentity,
+        /// The destination's.
+        destination: DatabaseIdentity,
+    },
+    /// To `ReadCatalog`.
+    Catalog(Catalog),
+    /// To `CheckPlan`: problems as (entity, words); empty when all is well.
+    PlanProblems(Vec<(String, String)>),
+    /// To `ReadState` and `Prepare`: none where the destination knows nothing.
+    State(Option<Box<DestinationState>>),
+    /// To `HoldSnapshot`.
+    Snapshot(HeldSnapshot),
+    /// To `Sample`.
+    Sampled {
+        /// Inner bounds in key order; n bounds make n + 1 partitions.
+        bounds: Vec<KeyValue>,
+        /// Rows that the filter lets through.
+        records_total: i64,
+        /// It was counted, not estimated.
+        is_exact: bool,
+    },
+    /// To `Settle`: the batches it made.
+    Settled(Vec<BatchReport>),
+    /// To `ReadLedger`.
+    Ledger(Vec<BatchReport>),
+    /// To everything that only has to happen.
+    Done,
+}
+
+/// Which server and database a connection leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseIdentity {
+    /// `pg_control_system().system_identifier`, or empty where it may not be read.
+    pub system_identifier: String,
+    /// Database name.
+    pub database: String,
+    /// Timeline of the server; 0 where it may not be read.
+    pub timeline: i64,
+}
+
+/// What the destination knows of a migration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DestinationState {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// Attempt.
+    pub attempt: i32,
+    /// Start of the run.
+    pub run_now: DateTime<Utc>,
+    /// Identity of the source when it was started.
+    pub source: DatabaseIdentity,
+    /// Identity of the destination when it was started.
+    pub destination: DatabaseIdentity,
+    /// Hash per entity when it was started.
+    pub entity_hashes: Vec<(String, String)>,
+    /// Every row was written, every constraint put back.
+    pub is_finished: bool,
+    /// Highest fencing token ever seen here.
+    pub highest_token: i64,
+    /// The partitions with their positions.
+    pub partitions: Vec<PartitionState>,
+}
+
+/// The fence row of a partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// The partition.
+    pub partition_id: Uuid,
+    /// Its entity.
+    pub entity: String,
+    /// Number within the entity; -1 for the settling partition.
+    pub number: i32,
+    /// Keys it covers.
+    pub range: KeyRange,
+    /// Position.
+    pub seq: i64,
+    /// Last key that is accounted for.
+    pub cursor: Option<KeyValue>,
+    /// No row is left.
+    pub is_done: bool,
+    /// Highest token.
+    pub token: i64,
+    /// Totals.
+    pub totals: Counts,
+}
+
+/// A snapshot that an agent holds on the source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldSnapshot {
+    /// For `SET TRANSACTION SNAPSHOT`.
+    pub snapshot_id: String,
+    /// How it relates to the one before.
+    pub continuity: Continuity,
+}
+
+/// Whether rows read under an earlier snapshot and this one belong together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Continuity {
+    /// There was none before, or no row was written under it.
+    First,
+    /// The source shows no write to the plan's tables since.
+    Unchanged,
+    /// These tables were written to, or it cannot be proved that they were not.
+    Changed {
+        /// Tables, or all of them.
+        tables: Vec<TableName>,
+        /// What was seen, in words.
+        reason: String,
+    },
+}
+
+/// What a run reads under.
+impl RunOrder {
+    /// Whether reads need the snapshot.
+    pub fn needs_snapshot(&self) -> bool {
+        matches!(self.plan.consistency, Consistency::Snapshot)
+    }
+}

@@ -1,0 +1,187 @@
+//! Keys of source rows, ranges of them, and the SELECT of a range.
+//!
+//! A key is a list of canonical texts, one per key column. Order is the source's own: nothing here
+//! compares two keys, only SQL does.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::quote_literal;
+use super::compiled::ReadRule;
+
+/// Placeholder in compiled SQL for the start of the run, as a timestamptz literal.
+pub const RUN_NOW: &str = "$run_now$";
+/// Placeholder in compiled SQL for the migration's id, as a text literal.
+pub const MIGRATION_ID: &str = "$migration_id$";
+
+/// The key of one source row: canonical text per key column.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyValue(pub Vec<String>);
+
+impl KeyValue {
+    /// The key as the data model shows it: the text itself, or a JSON array for a composite key.
+    pub fn to_record_id(&self) -> String {
+        record_id(self.0.iter().map(String::as_str))
+    }
+}
+
+/// One text for a whole key: the text itself, or a JSON array for a composite key.
+pub fn record_id<'a>(parts: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let mut parts = parts;
+    if parts.len() == 1 {
+        return parts.next().unwrap_or_default().to_owned();
+    }
+    let quoted: Vec<String> =
+        parts.map(|part| serde_json::Value::from(part).to_string()).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+/// Keys in `(after, upto]`, in the source's key order; an end that is missing is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRange {
+    /// Exclusive lower end.
+    pub after: Option<KeyValue>,
+    /// Inclusive upper end.
+    pub upto: Option<KeyValue>,
+}
+
+/// What a run puts in the place of the placeholders of compiled SQL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunConstants {
+    /// Start of the run, as timestamptz text.
+    pub now: String,
+    /// The migration's id.
+    pub migration_id: String,
+}
+
+impl RunConstants {
+    /// Compiled SQL with the placeholders replaced by literals.
+    pub fn apply(&self, sql: &str) -> String {
+        sql.replace(RUN_NOW, &quote_literal(&self.now))
+            .replace(MIGRATION_ID, &quote_literal(&self.migration_id))
+    }
+}
+
+impl ReadRule {
+    /// The rows of a range in key order. Outputs are `c1…cn`; the ORDER BY names the table's own
+    /// columns, since a bare name would bind to an output.
+    pub fn select(&self, range: &KeyRange, run: &RunConstants) -> String {
+        let fields: Vec<String> = self
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| format!("{field} AS c{}", at + 1))
+            .collect();
+        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
+        run.apply(&format!(
+            "SELECT {} FROM {} AS src{} ORDER BY {}",
+            fields.join(", "),
+            self.source.quoted(),
+            where_clause(self.conditions(range, self.filter.as_deref().map(wrap))),
+            order.join(", ")
+        ))
+    }
+
+    /// How many rows of a range the filter leaves out.
+    pub fn count_filtered(&self, range: &KeyRange, run: &RunConstants) -> Option<String> {
+        let filter = self.filter.as_deref()?;
+        let left_out = format!("{} IS NOT TRUE", wrap(filter));
+        Some(run.apply(&format!(
+            "SELECT count(*) FROM {} AS src{}",
+            self.source.quoted(),
+            where_clause(self.conditions(range, Some(left_out)))
+        )))
+    }
+
+    /// How many rows of a range the filter lets through.
+    pub fn count_rows(&self, range: &KeyRange, run: &RunConstants) -> String {
+        run.apply(&format!(
+            "SELECT count(*) FROM {} AS src{}",
+            self.source.quoted(),
+            where_clause(self.conditions(range, self.filter.as_deref().map(wrap)))
+        ))
+    }
+
+    /// The row comparison `(k1, k2) op ('…'::t1, '…'::t2)`.
+    fn compare(&self, op: &str, key: &KeyValue) -> String {
+        let columns: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
+        format!("({}) {op} ({})", columns.join(", "), self.key_literals(key))
+    }
+
+    /// The key as typed literals, to compare with the key columns.
+    pub fn key_literals(&self, key: &KeyValue) -> String {
+        let values: Vec<String> = self
+            .key
+            .iter()
+            .zip(&key.0)
+            .map(|(column, text)| format!("{}::{}", quote_literal(text), column.type_sql))
+            .collect();
+        values.join(", ")
+    }
+
+    fn conditions(&self, range: &KeyRange, filter: Option<String>) -> Vec<String> {
+        let after = range.after.as_ref().map(|key| self.compare(">", key));
+        let upto = range.upto.as_ref().map(|key| self.compare("<=", key));
+        after.into_iter().chain(upto).chain(filter).collect()
+    }
+}
+
+/// A free condition in parentheses; the line end keeps a trailing comment from swallowing them.
+fn wrap(sql: &str) -> String {
+    format!("({sql}\n)")
+}
+
+fn where_clause(conditions: Vec<String>) -> String {
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::TableName;
+    use crate::domain::compiled::{KeyColumn, KeyText};
+
+    fn rule() -> ReadRule {
+        let column = |name: &str, ty: &str| KeyColumn {
+            name: name.to_owned(),
+            sql: format!("src.\"{name}\""),
+            type_sql: ty.to_owned(),
+            text: KeyText::Int4,
+        };
+        ReadRule {
+            source: TableName::parse("jaw"),
+            key: vec![column("order_id", "integer"), column("side", "text")],
+            fields: vec!["src.\"order_id\"".to_owned(), "lower(src.\"side\")".to_owned()],
+            fault_field: None,
+            filter: Some("deleted_at is null -- live".to_owned()),
+        }
+    }
+
+    fn run() -> RunConstants {
+        RunConstants { now: "2026-01-01T00:00:00Z".to_owned(), migration_id: "m".to_owned() }
+    }
+
+    #[test]
+    fn a_range_is_read_in_the_order_of_the_table_not_of_the_output() {
+        let range = KeyRange {
+            after: Some(KeyValue(vec!["7".to_owned(), "O'x".to_owned()])),
+            upto: None,
+        };
+        assert_eq!(
+            rule().select(&range, &run()),
+            "SELECT src.\"order_id\" AS c1, lower(src.\"side\") AS c2 FROM \"public\".\"jaw\" AS src \
+             WHERE (src.\"order_id\", src.\"side\") > ('7'::integer, 'O''x'::text) \
+             AND (deleted_at is null -- live\n) ORDER BY src.\"order_id\", src.\"side\""
+        );
+    }
+
+    #[test]
+    fn composite_keys_read_as_json_arrays() {
+        assert_eq!(KeyValue(vec!["7".into(), "a\"b".into()]).to_record_id(), r#"["7","a\"b"]"#);
+        assert_eq!(KeyValue(vec!["7".into()]).to_record_id(), "7");
+    }
+}

@@ -1,0 +1,10 @@
+//! Ids, keys, plans, rules, states and failures: pure data and functions.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number; `now` and randomness come in as
+//! arguments.
+
+pub mod catalog;
+pub mod compiled;
+pub mod failure;
+pub mod frame;
+pub mod key;
