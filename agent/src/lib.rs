@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The agent: reads, transforms and writes rows near the source.
+//!
+//! Start at [`worker`]: one partition, five visible steps. [`session`] talks to the controller,
+//! [`source`] and [`sink`] are the only modules that speak SQL, [`transform`] is pure.
+
+pub mod app;
+pub mod batch;
+pub mod connect;
+pub mod failure;
+pub mod query;
+pub mod run;
+pub mod session;
+pub mod sink;
+pub mod sizer;
+pub mod source;
+pub mod transform;
+pub mod worker;

@@ -21,8 +21,14 @@ impl TableName {
     /// Splits `schema.table`; a bare name means schema `public`.
     pub fn parse(text: &str) -> Self {
         match text.split_once('.') {
-            Some((schema, name)) => Self { schema: schema.to_owned(), name: name.to_owned() },
-            None => Self { schema: "public".to_owned(), name: text.to_owned() },
+            Some((schema, name)) => Self {
+                schema: schema.to_owned(),
+                name: name.to_owned(),
+            },
+            None => Self {
+                schema: "public".to_owned(),
+                name: text.to_owned(),
+            },
         }
     }
 
@@ -92,7 +98,10 @@ struct ProbeText(String);
 
 impl From<Probe> for ProbeText {
     fn from(probe: Probe) -> Self {
-        Self(format!("{}\u{1f}{}\u{1f}{}", probe.table.schema, probe.table.name, probe.sql))
+        Self(format!(
+            "{}\u{1f}{}\u{1f}{}",
+            probe.table.schema, probe.table.name, probe.sql
+        ))
     }
 }
 
@@ -103,7 +112,10 @@ impl TryFrom<ProbeText> for Probe {
         let mut parts = text.0.splitn(3, '\u{1f}');
         match (parts.next(), parts.next(), parts.next()) {
             (Some(schema), Some(name), Some(sql)) => Ok(Self {
-                table: TableName { schema: schema.to_owned(), name: name.to_owned() },
+                table: TableName {
+                    schema: schema.to_owned(),
+                    name: name.to_owned(),
+                },
                 sql: sql.to_owned(),
             }),
             _ => Err("a probe needs schema, table and expression".to_owned()),

@@ -326,7 +326,10 @@ pub struct SnapshotColumn {
 impl CompiledPlan {
     /// Entities by name.
     pub fn by_name(&self) -> BTreeMap<&str, &CompiledEntity> {
-        self.entities.iter().map(|entity| (entity.entity.as_str(), entity)).collect()
+        self.entities
+            .iter()
+            .map(|entity| (entity.entity.as_str(), entity))
+            .collect()
     }
 
     /// The entity of that name.

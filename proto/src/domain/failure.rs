@@ -21,7 +21,11 @@ pub struct Failure {
 impl Failure {
     /// A failure without an SQLSTATE.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), sqlstate: None }
+        Self {
+            kind,
+            message: message.into(),
+            sqlstate: None,
+        }
     }
 
     /// The same failure, with the action that failed in front.
@@ -83,21 +87,66 @@ pub enum Policy {
 pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
     use FailureKind as K;
     match kind {
-        K::Unreachable => (Policy::Retry, "check that the server runs and the address is right, then run the plan again"),
-        K::Denied => (Policy::Operator, "check user, password and grants of the connection, then run the plan again"),
-        K::Busy => (Policy::Retry, "another session holds locks on the tables; end it, then run the plan again"),
-        K::Timeout => (Policy::Retry, "lower `batch_size` in the plan, then run it again"),
-        K::Exhausted => (Policy::Operator, "give the server room (disk, memory, connections), then run the plan again"),
-        K::SchemaDrift => (Policy::Operator, "mend the schema or the plan; `drover rules check PLAN` tells all problems"),
-        K::IdentityChanged => (Policy::Operator, "point the connection to the server that the migration was started on"),
-        K::PlanChanged => (Policy::Operator, "restore the plan's rules, or migrate under another name into a fresh destination"),
-        K::SnapshotLost => (Policy::Operator, "set `defaults.consistency: none` in the plan and run it again, or start over with a fresh destination"),
-        K::TooManyErrors => (Policy::Operator, "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and use a fresh destination"),
-        K::RowRefused => (Policy::Operator, "mend the row at the source under `consistency: none`, or start over with a rule that quarantines it"),
-        K::ConstraintBroken => (Policy::Operator, "mend the rows in the destination, then run the plan again: only the rebuild is repeated"),
-        K::Fenced => (Policy::Stop, "another holder owns the partition; nothing was written"),
-        K::AlreadyRunning => (Policy::Operator, "another `drover run` of this migration is alive; watch that one, or end it first"),
-        K::Internal => (Policy::Operator, "this is a fault of Drover's; run the plan again, and report it with the log"),
+        K::Unreachable => (
+            Policy::Retry,
+            "check that the server runs and the address is right, then run the plan again",
+        ),
+        K::Denied => (
+            Policy::Operator,
+            "check user, password and grants of the connection, then run the plan again",
+        ),
+        K::Busy => (
+            Policy::Retry,
+            "another session holds locks on the tables; end it, then run the plan again",
+        ),
+        K::Timeout => (
+            Policy::Retry,
+            "lower `batch_size` in the plan, then run it again",
+        ),
+        K::Exhausted => (
+            Policy::Operator,
+            "give the server room (disk, memory, connections), then run the plan again",
+        ),
+        K::SchemaDrift => (
+            Policy::Operator,
+            "mend the schema or the plan; `drover rules check PLAN` tells all problems",
+        ),
+        K::IdentityChanged => (
+            Policy::Operator,
+            "point the connection to the server that the migration was started on",
+        ),
+        K::PlanChanged => (
+            Policy::Operator,
+            "restore the plan's rules, or migrate under another name into a fresh destination",
+        ),
+        K::SnapshotLost => (
+            Policy::Operator,
+            "set `defaults.consistency: none` in the plan and run it again, or start over with a fresh destination",
+        ),
+        K::TooManyErrors => (
+            Policy::Operator,
+            "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and use a fresh destination",
+        ),
+        K::RowRefused => (
+            Policy::Operator,
+            "mend the row at the source under `consistency: none`, or start over with a rule that quarantines it",
+        ),
+        K::ConstraintBroken => (
+            Policy::Operator,
+            "mend the rows in the destination, then run the plan again: only the rebuild is repeated",
+        ),
+        K::Fenced => (
+            Policy::Stop,
+            "another holder owns the partition; nothing was written",
+        ),
+        K::AlreadyRunning => (
+            Policy::Operator,
+            "another `drover run` of this migration is alive; watch that one, or end it first",
+        ),
+        K::Internal => (
+            Policy::Operator,
+            "this is a fault of Drover's; run the plan again, and report it with the log",
+        ),
     }
 }
 
@@ -174,7 +223,9 @@ mod tests {
 
     #[test]
     fn an_unlisted_code_blocks_and_never_blames_a_row() {
-        for code in ["", "0", "01000", "P0001", "99999", "DR002", "HV000", "XX000"] {
+        for code in [
+            "", "0", "01000", "P0001", "99999", "DR002", "HV000", "XX000",
+        ] {
             assert!(!matches!(sql_action(code), SqlAction::Row), "{code}");
         }
     }

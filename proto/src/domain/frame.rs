@@ -28,7 +28,7 @@ pub enum Side {
 #[serde(rename_all = "snake_case")]
 pub enum ControllerFrame {
     /// The run that following assignments belong to. Sent before the first of them.
-    Run(RunOrder),
+    Run(Box<RunOrder>),
     /// Work on a partition; taken up by claiming its lease.
     Assign(Assignment),
     /// Finish the batch in hand and release every partition.
@@ -285,7 +285,9 @@ pub enum Query {
     Settle {
         /// The entity.
         entity: String,
-        /// Token for its settling partition.
+        /// Its settling partition.
+        partition_id: Uuid,
+        /// Token for it.
         token: i64,
     },
     /// Rebuilds primary, unique and other indexes of an entity's table, and its id map's key.
@@ -458,7 +460,21 @@ pub enum Continuity {
     },
 }
 
-/// What a run reads under.
+impl Counts {
+    /// The sum, figure by figure.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            written: self.written + other.written,
+            failed: self.failed + other.failed,
+            held: self.held + other.held,
+            filtered: self.filtered + other.filtered,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
 impl RunOrder {
     /// Whether reads need the snapshot.
     pub fn needs_snapshot(&self) -> bool {

@@ -31,8 +31,9 @@ pub fn record_id<'a>(parts: impl ExactSizeIterator<Item = &'a str>) -> String {
     if parts.len() == 1 {
         return parts.next().unwrap_or_default().to_owned();
     }
-    let quoted: Vec<String> =
-        parts.map(|part| serde_json::Value::from(part).to_string()).collect();
+    let quoted: Vec<String> = parts
+        .map(|part| serde_json::Value::from(part).to_string())
+        .collect();
     format!("[{}]", quoted.join(","))
 }
 
@@ -80,6 +81,60 @@ impl ReadRule {
             where_clause(self.conditions(range, self.filter.as_deref().map(wrap))),
             order.join(", ")
         ))
+    }
+
+    /// The first `limit` keys of a range as text, in key order, filter or not.
+    pub fn select_keys(&self, range: &KeyRange, limit: usize) -> String {
+        let texts: Vec<String> = self
+            .key
+            .iter()
+            .map(|column| format!("{}::text", column.sql))
+            .collect();
+        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
+        format!(
+            "SELECT {} FROM {} AS src{} ORDER BY {} LIMIT {limit}",
+            texts.join(", "),
+            self.source.quoted(),
+            where_clause(self.conditions(range, None)),
+            order.join(", ")
+        )
+    }
+
+    /// Keys of about `percent` of the table's pages, in key order.
+    pub fn select_sample(&self, percent: f64) -> String {
+        let texts: Vec<String> = self
+            .key
+            .iter()
+            .map(|column| format!("{}::text", column.sql))
+            .collect();
+        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
+        format!(
+            "SELECT {} FROM {} AS src TABLESAMPLE SYSTEM ({percent}) ORDER BY {}",
+            texts.join(", "),
+            self.source.quoted(),
+            order.join(", ")
+        )
+    }
+
+    /// Key texts and the whole row as JSON, of the given keys.
+    pub fn select_rows(&self, keys: &[KeyValue]) -> String {
+        let texts: Vec<String> = self
+            .key
+            .iter()
+            .map(|column| format!("{}::text", column.sql))
+            .collect();
+        let columns: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|key| format!("({})", self.key_literals(key)))
+            .collect();
+        format!(
+            "SELECT {}, to_jsonb(src) FROM {} AS src WHERE ({}) IN ({})",
+            texts.join(", "),
+            self.source.quoted(),
+            columns.join(", "),
+            keys.join(", ")
+        )
     }
 
     /// How many rows of a range the filter leaves out.
@@ -155,14 +210,20 @@ mod tests {
         ReadRule {
             source: TableName::parse("jaw"),
             key: vec![column("order_id", "integer"), column("side", "text")],
-            fields: vec!["src.\"order_id\"".to_owned(), "lower(src.\"side\")".to_owned()],
+            fields: vec![
+                "src.\"order_id\"".to_owned(),
+                "lower(src.\"side\")".to_owned(),
+            ],
             fault_field: None,
             filter: Some("deleted_at is null -- live".to_owned()),
         }
     }
 
     fn run() -> RunConstants {
-        RunConstants { now: "2026-01-01T00:00:00Z".to_owned(), migration_id: "m".to_owned() }
+        RunConstants {
+            now: "2026-01-01T00:00:00Z".to_owned(),
+            migration_id: "m".to_owned(),
+        }
     }
 
     #[test]
@@ -181,7 +242,10 @@ mod tests {
 
     #[test]
     fn composite_keys_read_as_json_arrays() {
-        assert_eq!(KeyValue(vec!["7".into(), "a\"b".into()]).to_record_id(), r#"["7","a\"b"]"#);
+        assert_eq!(
+            KeyValue(vec!["7".into(), "a\"b".into()]).to_record_id(),
+            r#"["7","a\"b"]"#
+        );
         assert_eq!(KeyValue(vec!["7".into()]).to_record_id(), "7");
     }
 }

@@ -7,4 +7,8 @@ pub mod catalog;
 pub mod compiled;
 pub mod failure;
 pub mod frame;
+pub mod id;
 pub mod key;
+pub mod record;
+pub mod state;
+pub mod token;

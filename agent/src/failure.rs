@@ -1,0 +1,128 @@
+//! The one place where errors of the database driver become [`Failure`]s.
+//!
+//! A server's message may quote a row value, so for data errors the text is made here from the
+//! SQLSTATE and the names of column and constraint; `detail` is never used.
+
+use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use sqlx::postgres::PgDatabaseError;
+
+/// The PostgreSQL part of an error, if the server sent one.
+pub fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error
+        .as_database_error()?
+        .try_downcast_ref::<PgDatabaseError>()
+}
+
+/// SQLSTATE of an error, if the server sent one.
+pub fn sqlstate(error: &sqlx::Error) -> Option<&str> {
+    database_error(error).map(PgDatabaseError::code)
+}
+
+/// Whether the connection is gone, so that nothing is known of what was under way.
+pub fn is_connection_loss(error: &sqlx::Error) -> bool {
+    match sqlstate(error) {
+        Some(code) => sql_action(code) == SqlAction::UnknownOutcome,
+        None => true,
+    }
+}
+
+/// What the action for an SQLSTATE says of the failure's kind.
+fn kind_of_sqlstate(code: &str) -> FailureKind {
+    match sql_action(code) {
+        SqlAction::Row => FailureKind::SchemaDrift,
+        SqlAction::Retry => FailureKind::Busy,
+        SqlAction::SmallerBatch => FailureKind::Timeout,
+        SqlAction::UnknownOutcome => FailureKind::Unreachable,
+        SqlAction::BlockRun(kind) | SqlAction::BlockEntity(kind) => kind,
+        SqlAction::Fenced => FailureKind::Fenced,
+    }
+}
+
+/// An error of the driver as a failure; `action` is what was tried, in words.
+pub fn from_sqlx(action: &str, error: &sqlx::Error) -> Failure {
+    match database_error(error) {
+        Some(db) => Failure {
+            kind: kind_of_sqlstate(db.code()),
+            message: format!("{action}: {}", describe(db)),
+            sqlstate: Some(db.code().to_owned()),
+        },
+        None => Failure::new(
+            kind_without_answer(error),
+            format!("{action}: {}", plain(error)),
+        ),
+    }
+}
+
+fn kind_without_answer(error: &sqlx::Error) -> FailureKind {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut => {
+            FailureKind::Unreachable
+        }
+        sqlx::Error::Protocol(_) => FailureKind::Unreachable,
+        _ => FailureKind::Internal,
+    }
+}
+
+/// Words for an error that did not come from the server; never a value.
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(io) => io.to_string(),
+        sqlx::Error::Tls(tls) => format!("TLS: {tls}"),
+        sqlx::Error::Protocol(_) => "the connection broke".to_owned(),
+        sqlx::Error::ColumnDecode { index, .. } => format!("column {index} has another type"),
+        other => other.to_string(),
+    }
+}
+
+/// Words for a server's error. Messages of classes that can quote a value are replaced.
+pub fn describe(error: &PgDatabaseError) -> String {
+    let code = error.code();
+    let mut words = match code.get(..2).unwrap_or_default() {
+        "22" | "23" | "P0" => condition(code).to_owned(),
+        _ => error.message().to_owned(),
+    };
+    if let Some(column) = error.column() {
+        words.push_str(&format!(", column {column}"));
+    }
+    if let Some(constraint) = error.constraint() {
+        words.push_str(&format!(", constraint {constraint}"));
+    }
+    format!("{words} ({code})")
+}
+
+/// PostgreSQL's condition names for the codes a row meets most often.
+fn condition(code: &str) -> &'static str {
+    match code {
+        "22001" => "value too long",
+        "22003" => "number out of range",
+        "22007" => "not a valid date or time",
+        "22008" => "date or time out of range",
+        "22012" => "division by zero",
+        "22021" => "not valid in this encoding",
+        "22023" => "invalid parameter value",
+        "22P02" => "not a valid text for its type",
+        "22P05" => "a character cannot be stored",
+        "23502" => "NULL in a NOT NULL column",
+        "23503" => "the referenced row is missing",
+        "23505" => "a row with this key is already there",
+        "23514" => "a check constraint refuses the row",
+        "23P01" => "an exclusion constraint refuses the row",
+        _ => match code.get(..2).unwrap_or_default() {
+            "22" => "the data does not fit",
+            "23" => "a constraint refuses the row",
+            _ => "raised by a function or trigger",
+        },
+    }
+}
+
+/// Attaches the action to a driver error: `query.await.during("read the catalog")?`.
+pub trait During<T> {
+    /// Turns the driver's error into a [`Failure`] that says what was tried.
+    fn during(self, action: &str) -> Result<T, Failure>;
+}
+
+impl<T> During<T> for Result<T, sqlx::Error> {
+    fn during(self, action: &str) -> Result<T, Failure> {
+        self.map_err(|error| from_sqlx(action, &error))
+    }
+}

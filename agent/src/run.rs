@@ -1,0 +1,107 @@
+//! What all work of one run has in common: the plan, its transforms, connections and constants.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proto::domain::compiled::{CompiledEntity, CompiledPlan};
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::RunOrder;
+use proto::domain::key::RunConstants;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::sink::copy::CopyStatements;
+use crate::transform::row::{HeldKeys, RowTransform};
+
+/// A run as an agent works on it.
+pub struct RunContext {
+    /// The controller's order.
+    pub order: RunOrder,
+    /// Values for the placeholders of compiled SQL.
+    pub constants: RunConstants,
+    /// The source connection.
+    pub source: PgConnectOptions,
+    /// The destination connection.
+    pub destination: PgConnectOptions,
+    /// This process.
+    pub holder: Uuid,
+    entities: HashMap<String, Arc<EntityContext>>,
+}
+
+/// An entity, ready to be worked on.
+pub struct EntityContext {
+    /// The compiled entity.
+    pub compiled: CompiledEntity,
+    /// Number of its id map leaf at the destination.
+    pub entity_no: i32,
+    /// Its rows' transform.
+    pub transform: RowTransform,
+    /// Its COPY statements.
+    pub copy: CopyStatements,
+    /// Keys of its parents' failed rows, loaded once: parents are complete before it starts.
+    pub held: OnceCell<Arc<HeldKeys>>,
+}
+
+impl RunContext {
+    /// Prepares every active entity of the plan.
+    ///
+    /// `entity_numbers` comes from the destination, where `Prepare` has put them.
+    pub fn new(
+        order: RunOrder,
+        source: PgConnectOptions,
+        destination: PgConnectOptions,
+        holder: Uuid,
+        entity_numbers: &HashMap<String, i32>,
+    ) -> Result<Self, Failure> {
+        let constants = RunConstants {
+            now: order.run_now.to_rfc3339(),
+            migration_id: order.migration_id.to_string(),
+        };
+        let mut entities = HashMap::new();
+        for compiled in order.plan.entities.iter().filter(|entity| entity.is_active) {
+            let entity_no = *entity_numbers.get(&compiled.entity).ok_or_else(|| {
+                Failure::new(
+                    FailureKind::Internal,
+                    format!("{} is not prepared at the destination", compiled.entity),
+                )
+            })?;
+            let transform = RowTransform::new(compiled, order.plan.namespace);
+            let copy = CopyStatements::new(compiled, entity_no, transform.has_map_meta());
+            let context = EntityContext {
+                compiled: compiled.clone(),
+                entity_no,
+                transform,
+                copy,
+                held: OnceCell::new(),
+            };
+            entities.insert(compiled.entity.clone(), Arc::new(context));
+        }
+        Ok(Self {
+            order,
+            constants,
+            source,
+            destination,
+            holder,
+            entities,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &CompiledPlan {
+        &self.order.plan
+    }
+
+    /// An active entity of the plan.
+    ///
+    /// # Errors
+    /// `Internal` when the plan has no such entity.
+    pub fn entity(&self, name: &str) -> Result<Arc<EntityContext>, Failure> {
+        self.entities.get(name).cloned().ok_or_else(|| {
+            Failure::new(
+                FailureKind::Internal,
+                format!("the run has no entity {name}"),
+            )
+        })
+    }
+}

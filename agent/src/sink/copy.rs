@@ -1,0 +1,68 @@
+//! Binary COPY into the destination, in pieces of 256 KiB.
+
+use proto::domain::catalog::quote_ident;
+use proto::domain::compiled::CompiledEntity;
+use sqlx::postgres::PgConnection;
+
+/// One socket write per piece; small ones cost more than they carry.
+const PIECE: usize = 256 << 10;
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: &[u8] = &[0xff, 0xff];
+
+/// The COPY statements of an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStatements {
+    /// Into the target table.
+    pub rows: String,
+    /// Into its leaf of the id map.
+    pub map: String,
+    /// How the server calls the target in the context of an error.
+    pub relation: String,
+}
+
+impl CopyStatements {
+    /// Makes them for an entity whose id map leaf has this number.
+    pub fn new(entity: &CompiledEntity, entity_no: i32, has_meta: bool) -> Self {
+        let columns: Vec<String> = entity
+            .columns
+            .iter()
+            .map(|column| quote_ident(&column.name))
+            .collect();
+        let meta = if has_meta { ", meta" } else { "" };
+        Self {
+            rows: format!(
+                "copy {} ({}) from stdin (format binary)",
+                entity.destination.quoted(),
+                columns.join(", ")
+            ),
+            map: format!("copy drover.id_map_{entity_no} (id, k{meta}) from stdin (format binary)"),
+            relation: entity.destination.name.clone(),
+        }
+    }
+}
+
+/// Copies encoded rows.
+///
+/// # Errors
+/// The driver's; after one that did not come from `finish` the connection must be closed.
+pub async fn copy_rows(
+    connection: &mut PgConnection,
+    statement: &str,
+    rows: &[u8],
+) -> Result<(), sqlx::Error> {
+    let mut copy = connection.copy_in_raw(statement).await?;
+    if rows.len() < PIECE {
+        let mut whole = Vec::with_capacity(HEADER.len() + rows.len() + TRAILER.len());
+        whole.extend_from_slice(HEADER);
+        whole.extend_from_slice(rows);
+        whole.extend_from_slice(TRAILER);
+        copy.send(whole).await?;
+    } else {
+        copy.send(HEADER).await?;
+        for piece in rows.chunks(PIECE) {
+            copy.send(piece).await?;
+        }
+        copy.send(TRAILER).await?;
+    }
+    copy.finish().await.map(drop)
+}

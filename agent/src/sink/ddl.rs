@@ -1,0 +1,120 @@
+//! The inventory of what may be dropped for the load: foreign keys, primary and unique keys, indexes.
+//!
+//! A key stays when it is the replica identity of a published table, when a foreign key that is not
+//! dropped too points at it, or when something else (a view, a function) depends on it.
+
+use proto::domain::failure::Failure;
+use sqlx::FromRow;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::failure::During;
+
+/// Something that is dropped before and put back after the load.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Droppable {
+    /// Entity whose table it belongs to.
+    pub entity_no: i32,
+    /// `foreign_key`, `primary_key`, `unique` or `index`.
+    pub kind: String,
+    /// Schema of its table.
+    pub table_schema: String,
+    /// Its table.
+    pub table_name: String,
+    /// Its name.
+    pub object_name: String,
+    /// Drops it.
+    pub drop_sql: String,
+    /// Puts it back, statement by statement.
+    pub create_sql: Vec<String>,
+}
+
+/// Foreign keys of tables that are rebuilt, and self references of all others.
+const FOREIGN_KEYS: &str = r"
+select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.relname::text as table_name,
+       c.conname::text as object_name,
+       format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) as drop_sql,
+       array_remove(array[
+           format('alter table %I.%I add constraint %I %s not valid', n.nspname, t.relname, c.conname,
+                  regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
+           case when c.convalidated
+                then format('alter table %I.%I validate constraint %I', n.nspname, t.relname, c.conname) end,
+           case when obj_description(c.oid, 'pg_constraint') is not null
+                then format('comment on constraint %I on %I.%I is %L', c.conname, n.nspname, t.relname,
+                            obj_description(c.oid, 'pg_constraint')) end], null) as create_sql
+from pg_constraint c
+join pg_class t on t.oid = c.conrelid
+join pg_namespace n on n.oid = t.relnamespace
+join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
+where c.contype = 'f' and c.conparentid = 0 and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+order by e.entity_no, c.conname";
+
+/// Keys and indexes of tables that are rebuilt.
+const KEYS: &str = r"
+with dropped as (
+    select c.oid from pg_constraint c
+    join pg_class t on t.oid = c.conrelid
+    join pg_namespace n on n.oid = t.relnamespace
+    join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
+    where c.contype = 'f' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+), published as (
+    select schemaname, tablename from pg_publication_tables
+)
+select e.entity_no,
+       case c.contype when 'p' then 'primary_key' when 'u' then 'unique' else 'index' end as kind,
+       n.nspname::text as table_schema, t.relname::text as table_name, i.relname::text as object_name,
+       case when c.oid is null then format('drop index %I.%I', n.nspname, i.relname)
+            else format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) end as drop_sql,
+       array_remove(array[
+           pg_get_indexdef(i.oid),
+           case when c.oid is not null
+                then format('alter table %I.%I add constraint %I %s using index %I%s', n.nspname, t.relname, c.conname,
+                            case c.contype when 'p' then 'primary key' else 'unique' end, i.relname,
+                            case when c.condeferrable then ' deferrable' else '' end
+                            || case when c.condeferred then ' initially deferred' else '' end) end,
+           case when x.indisclustered then format('alter table %I.%I cluster on %I', n.nspname, t.relname, i.relname) end,
+           case when x.indisreplident
+                then format('alter table %I.%I replica identity using index %I', n.nspname, t.relname, i.relname) end,
+           case when obj_description(c.oid, 'pg_constraint') is not null
+                then format('comment on constraint %I on %I.%I is %L', c.conname, n.nspname, t.relname,
+                            obj_description(c.oid, 'pg_constraint')) end,
+           case when obj_description(i.oid, 'pg_class') is not null
+                then format('comment on index %I.%I is %L', n.nspname, i.relname, obj_description(i.oid, 'pg_class')) end
+           ], null) as create_sql
+from pg_index x
+join pg_class i on i.oid = x.indexrelid
+join pg_class t on t.oid = x.indrelid
+join pg_namespace n on n.oid = t.relnamespace
+join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
+left join pg_constraint c on c.conindid = i.oid and c.contype in ('p', 'u', 'x') and c.conrelid = t.oid
+where e.migration_id = $1 and e.is_rebuilt and t.relkind = 'r' and x.indisvalid and not x.indisexclusion
+  and not t.relispartition
+  -- Nobody else's foreign key points at it.
+  and not exists (select from pg_constraint f where f.contype = 'f' and f.conindid = i.oid
+                  and f.oid not in (select oid from dropped))
+  -- Nothing else depends on the constraint or index (views that group by a primary key, functions).
+  and not exists (select from pg_depend d
+                  where d.refobjid in (i.oid, coalesce(c.oid, 0)) and d.deptype = 'n'
+                    and d.refclassid in ('pg_class'::regclass, 'pg_constraint'::regclass)
+                    and d.objid not in (select oid from dropped))
+  -- It is not how a published table tells its rows apart.
+  and not (exists (select from published p where p.schemaname = n.nspname and p.tablename = t.relname)
+           and (x.indisreplident or (c.contype = 'p' and t.relreplident = 'd')))
+order by e.entity_no, (c.contype is distinct from 'p'), i.relname";
+
+/// Everything that is dropped for the load of a migration: foreign keys first.
+pub async fn inventory(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<Vec<Droppable>, Failure> {
+    let mut found: Vec<Droppable> = Vec::new();
+    for sql in [FOREIGN_KEYS, KEYS] {
+        let part: Vec<Droppable> = sqlx::query_as(sql)
+            .bind(migration_id)
+            .fetch_all(&mut *connection)
+            .await
+            .during("list keys and indexes")?;
+        found.extend(part);
+    }
+    Ok(found)
+}

@@ -1,0 +1,183 @@
+//! Installs and upgrades the `drover` schema, and records a migration's start state.
+
+use std::collections::HashMap;
+
+use proto::domain::compiled::{CompiledEntity, ConstraintMode, IdRule};
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{DatabaseIdentity, PrepareOrder};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::connect::{Purpose, open, run_sql};
+use crate::failure::{During, from_sqlx};
+use crate::transform::row::KeyShape;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/destination");
+
+/// Opens a connection for schema work with the `drover` schema installed and up to date.
+pub async fn open_installed(destination: &PgConnectOptions) -> Result<PgConnection, Failure> {
+    let mut connection = open(destination, Purpose::Build).await?;
+    run_sql(
+        &mut connection,
+        "select pg_advisory_lock(hashtext('drover install')); \
+         create schema if not exists drover; set search_path = drover",
+    )
+    .await
+    .during("install the drover schema")?;
+    let migrated = MIGRATIONS.run_direct(&mut connection).await;
+    run_sql(
+        &mut connection,
+        "reset search_path; select pg_advisory_unlock(hashtext('drover install'))",
+    )
+    .await
+    .during("install the drover schema")?;
+    migrated.map_err(|error| migration_failure(&error))?;
+    Ok(connection)
+}
+
+fn migration_failure(error: &MigrateError) -> Failure {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            from_sqlx("install the drover schema", error)
+        }
+        other => Failure::new(
+            FailureKind::SchemaDrift,
+            format!("the drover schema is not one this build can upgrade: {other}"),
+        ),
+    }
+}
+
+/// Records migration and entities; what is there already stays as it is.
+///
+/// # Errors
+/// `PlanChanged` when an entity was started under another hash.
+pub async fn record_start(
+    connection: &mut PgConnection,
+    order: &PrepareOrder,
+    source: &DatabaseIdentity,
+    destination: &DatabaseIdentity,
+) -> Result<(), Failure> {
+    run_sql(&mut *connection, "begin")
+        .await
+        .during("record the start state")?;
+    sqlx::query(
+        "insert into drover.migration (migration_id, name, namespace, attempt, run_now, source, destination) \
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (migration_id) do nothing",
+    )
+    .bind(order.migration_id)
+    .bind(&order.plan.name)
+    .bind(order.plan.namespace)
+    .bind(order.attempt)
+    .bind(order.run_now)
+    .bind(Json(source))
+    .bind(Json(destination))
+    .execute(&mut *connection)
+    .await
+    .during("record the start state")?;
+    for entity in order.plan.entities.iter().filter(|entity| entity.is_active) {
+        record_entity(connection, order, entity).await?;
+    }
+    run_sql(connection, "commit")
+        .await
+        .map(drop)
+        .during("record the start state")
+}
+
+async fn record_entity(
+    connection: &mut PgConnection,
+    order: &PrepareOrder,
+    entity: &CompiledEntity,
+) -> Result<(), Failure> {
+    let known: Option<(i32, String)> = sqlx::query_as(
+        "select entity_no, entity_hash from drover.entity where migration_id = $1 and entity = $2",
+    )
+    .bind(order.migration_id)
+    .bind(&entity.entity)
+    .fetch_optional(&mut *connection)
+    .await
+    .during("record the start state")?;
+    if let Some((_, hash)) = known {
+        return if hash == entity.hash {
+            Ok(())
+        } else {
+            Err(changed(&entity.entity))
+        };
+    }
+    let had_rows: bool = sqlx::query_scalar(&format!(
+        "select exists (select from {})",
+        entity.destination.quoted()
+    ))
+    .fetch_one(&mut *connection)
+    .await
+    .during("look whether the target is empty")?;
+    let is_rebuilt = match entity.settings.constraints {
+        ConstraintMode::Auto => !had_rows,
+        ConstraintMode::Rebuild => true,
+        ConstraintMode::Keep => false,
+    };
+    let entity_no: i32 = sqlx::query_scalar(
+        "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
+             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows) \
+         select $1, $2, $3, case when exists (select from drover.entity e where e.migration_id = $1 \
+                                              and e.source_table = $4) then $4 || '#' || $2 else $4 end, \
+                $5, $6, $7, $8, $9, $10, $11 returning entity_no",
+    )
+    .bind(order.migration_id)
+    .bind(&entity.entity)
+    .bind(&entity.entity_type)
+    .bind(entity.read.source.to_string())
+    .bind(&entity.destination.schema)
+    .bind(&entity.destination.name)
+    .bind(&entity.hash)
+    .bind(id_kind(&entity.id))
+    .bind(key_shape(entity))
+    .bind(is_rebuilt)
+    .bind(had_rows)
+    .fetch_one(&mut *connection)
+    .await
+    .during("record the start state")?;
+    sqlx::query("select drover.create_id_map($1)")
+        .bind(entity_no)
+        .execute(connection)
+        .await
+        .map(drop)
+        .during("make the id map")
+}
+
+fn changed(entity: &str) -> Failure {
+    Failure::new(
+        FailureKind::PlanChanged,
+        format!("the rules of {entity} are not those the migration was started with"),
+    )
+}
+
+fn id_kind(id: &IdRule) -> &'static str {
+    match id {
+        IdRule::Uuid5 { .. } => "uuid5",
+        IdRule::Keep { .. } => "keep",
+        IdRule::None { .. } => "none",
+    }
+}
+
+fn key_shape(entity: &CompiledEntity) -> &'static str {
+    match KeyShape::of(entity) {
+        KeyShape::Int8 => "int8",
+        KeyShape::Text => "text",
+    }
+}
+
+/// Numbers of a migration's entities.
+pub async fn entity_numbers(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<HashMap<String, i32>, Failure> {
+    let rows: Vec<(String, i32)> =
+        sqlx::query_as("select entity, entity_no from drover.entity where migration_id = $1")
+            .bind(migration_id)
+            .fetch_all(connection)
+            .await
+            .during("read the start state")?;
+    Ok(rows.into_iter().collect())
+}

@@ -1,0 +1,125 @@
+//! Finds the rows of a batch that the destination refuses, in a transaction that is rolled back.
+//!
+//! The server names the line of a COPY that failed: jump there. Where it names none, halve. A line
+//! can hide an earlier fault (COPY buffers up to 1,000 rows), so what stands before it is tried again.
+
+use std::collections::VecDeque;
+
+use proto::domain::failure::{SqlAction, sql_action};
+use serde_json::json;
+use sqlx::postgres::{PgConnection, PgDatabaseError};
+
+use super::copy::copy_rows;
+use super::fence::Fence;
+use crate::batch::Batch;
+use crate::connect::run_sql;
+use crate::failure::{database_error, describe};
+use crate::run::EntityContext;
+
+/// Rows that are tried at once behind a bad one, so that a batch full of them stays cheap.
+const SMALLEST_WINDOW: usize = 16;
+
+/// A refused row: its place, SQLSTATE, words and context.
+pub type BadRow = (usize, String, String, serde_json::Value);
+
+/// The refused rows, in order. The transaction is gone when this returns.
+///
+/// # Errors
+/// The driver's, for everything that is no row fault; the connection must then be closed.
+pub async fn find_bad_rows(
+    connection: &mut PgConnection,
+    entity: &EntityContext,
+    fence: &Fence,
+    batch: &Batch,
+) -> Result<Vec<BadRow>, sqlx::Error> {
+    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    run_sql(&mut *connection, &begin).await?;
+    let mut bad = Vec::new();
+    let mut window = batch.rows.len();
+    let mut pending = VecDeque::from([(0, batch.rows.len())]);
+    while let Some((from, end)) = pending.pop_front() {
+        let to = end.min(from + window);
+        if to < end {
+            pending.push_front((to, end));
+        }
+        if from == to {
+            continue;
+        }
+        run_sql(&mut *connection, "savepoint probe").await?;
+        let rows = batch.rows.rows(from, to);
+        let error = match copy_rows(connection, &entity.copy.rows, rows).await {
+            Ok(()) => {
+                run_sql(&mut *connection, "release savepoint probe").await?;
+                window = (window * 2).min(batch.rows.len());
+                continue;
+            }
+            Err(error) => error,
+        };
+        let refusal = match database_error(&error) {
+            Some(refusal) if sql_action(refusal.code()) == SqlAction::Row => refusal,
+            _ => return Err(error),
+        };
+        run_sql(&mut *connection, "rollback to savepoint probe").await?;
+        match place_of(refusal, &entity.copy.relation, from, to) {
+            Some(place) => {
+                bad.push(bad_row(place, refusal));
+                pending.push_front((place + 1, to));
+                pending.push_front((from, place));
+                window = SMALLEST_WINDOW.max(2 * (place - from));
+            }
+            None => {
+                let middle = from.midpoint(to);
+                pending.push_front((middle, to));
+                pending.push_front((from, middle));
+            }
+        }
+    }
+    run_sql(connection, "rollback").await?;
+    bad.sort_by_key(|(place, ..)| *place);
+    Ok(bad)
+}
+
+/// The row at fault: the named line, or the only row there is.
+fn place_of(refusal: &PgDatabaseError, relation: &str, from: usize, to: usize) -> Option<usize> {
+    let named = refusal
+        .r#where()
+        .and_then(|context| line_of(context, relation))
+        .map(|line| from + line - 1)
+        .filter(|place| *place < to);
+    named.or((to - from == 1).then_some(from))
+}
+
+/// The first number behind the relation's name in `COPY name, line 3, column c`; the word for
+/// "line" follows the server's language.
+fn line_of(context: &str, relation: &str) -> Option<usize> {
+    let rest = context.strip_prefix("COPY ")?.strip_prefix(relation)?;
+    let start = rest.find(|c: char| c.is_ascii_digit())?;
+    let digits = rest[start..].split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().filter(|line| *line > 0)
+}
+
+fn bad_row(place: usize, refusal: &PgDatabaseError) -> BadRow {
+    let context = json!({
+        "stage": "write",
+        "column": refusal.column(),
+        "constraint": refusal.constraint(),
+    });
+    let message = format!("the destination: {}", describe(refusal));
+    (place, refusal.code().to_owned(), message, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_in_any_language_and_not_out_of_a_name() {
+        assert_eq!(
+            line_of("COPY orders, line 12, column total: \"9\"", "orders"),
+            Some(12)
+        );
+        assert_eq!(line_of("COPY t2024, Zeile 3", "t2024"), Some(3));
+        assert_eq!(line_of("COPY orders", "orders"), None);
+        assert_eq!(line_of("SQL statement \"x 5\"", "orders"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! The destination database: fence, batches, id map, constraints. The only module that writes.
+
+pub mod copy;
+pub mod ddl;
+pub mod fence;
+pub mod install;
+pub mod isolate;
+pub mod ledger;
+pub mod load;
+pub mod lookup;
+pub mod persist;
+pub mod rebuild;
+pub mod settle;
+pub mod state;
+pub mod write;

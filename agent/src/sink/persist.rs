@@ -1,0 +1,356 @@
+//! Gets a batch committed, come what may: retries, halves, isolates rows, learns lost outcomes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use proto::domain::compiled::RowAction;
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{BatchReport, Counts, RowError};
+use proto::domain::key::KeyValue;
+use proto::runtime::backoff::Backoff;
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span, warn};
+use uuid::Uuid;
+
+use super::fence::{Fate, Fence, Position, fate_of_batch};
+use super::isolate::find_bad_rows;
+use super::ledger::read_batch;
+use super::write::{BatchWrite, WriteFault, Written, write};
+use crate::batch::Batch;
+use crate::connect::{Purpose, open};
+use crate::failure::{from_sqlx, is_connection_loss};
+use crate::run::{EntityContext, RunContext};
+use crate::sizer::BatchSizer;
+use crate::source::redact::read_snapshots;
+
+/// Writes the batches of one partition in order.
+pub struct PartitionWriter {
+    run: Arc<RunContext>,
+    entity: Arc<EntityContext>,
+    fence: Fence,
+    position: Position,
+    totals: Counts,
+    sizer: Arc<Mutex<BatchSizer>>,
+    connection: Option<PgConnection>,
+    backoff: Backoff,
+}
+
+impl PartitionWriter {
+    /// A writer at the position that was read after fencing. The connection may come from an
+    /// earlier partition of the same lane.
+    pub fn new(
+        run: Arc<RunContext>,
+        entity: Arc<EntityContext>,
+        fence: Fence,
+        position: Position,
+        totals: Counts,
+        sizer: Arc<Mutex<BatchSizer>>,
+        connection: Option<PgConnection>,
+    ) -> Self {
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        Self {
+            run,
+            entity,
+            fence,
+            position,
+            totals,
+            sizer,
+            connection,
+            backoff,
+        }
+    }
+
+    /// Gives back the connection, if it is clean.
+    pub fn into_connection(self) -> Option<PgConnection> {
+        self.connection
+    }
+
+    /// Commits a batch, in parts where it must be; one report for each part.
+    ///
+    /// # Errors
+    /// What ends the work on the partition: `Fenced`, or a failure that retries did not mend.
+    pub async fn persist(&mut self, batch: Batch) -> Result<(Vec<BatchReport>, Batch), Failure> {
+        let mut reports = Vec::new();
+        let mut queue = VecDeque::from([batch]);
+        let mut used = Batch::default();
+        while let Some(part) = queue.pop_front() {
+            match self.commit(part).await? {
+                Committed::Whole(report, part) => {
+                    self.advance(&report);
+                    reports.push(*report);
+                    used = part;
+                }
+                Committed::TooLarge(part) => {
+                    self.sizer
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .shrink();
+                    let (first, second) = part.split()?;
+                    queue.push_front(second);
+                    queue.push_front(first);
+                }
+            }
+        }
+        Ok((reports, used))
+    }
+
+    /// One batch until it is committed or found too large.
+    async fn commit(&mut self, mut batch: Batch) -> Result<Committed, Failure> {
+        let mut retry_count = 0;
+        let mut was_bisected = false;
+        let mut snapshots = HashMap::new();
+        loop {
+            let errors = self.row_errors(&batch, &mut snapshots).await?;
+            let fault = match self
+                .attempt(&batch, &errors, retry_count, was_bisected)
+                .await
+            {
+                Ok(written) => {
+                    let report = self.report(&batch, errors, retry_count, was_bisected, &written);
+                    return Ok(Committed::Whole(Box::new(report), batch));
+                }
+                Err(fault) => fault,
+            };
+            let failure = match fault {
+                WriteFault::Row => {
+                    self.reject_rows(&mut batch).await?;
+                    was_bisected = true;
+                    continue;
+                }
+                WriteFault::Smaller if batch.rows.len() > 1 => {
+                    return Ok(Committed::TooLarge(batch));
+                }
+                WriteFault::Smaller => {
+                    Failure::new(FailureKind::Timeout, "one row alone takes too long")
+                }
+                WriteFault::Refused(failure) => return Err(failure),
+                WriteFault::Unknown => {
+                    self.connection = None;
+                    match self.learn_fate().await? {
+                        Fate::Committed => {
+                            let report = self.read_back().await?;
+                            return Ok(Committed::Whole(Box::new(report), batch));
+                        }
+                        Fate::NotCommitted => Failure::new(
+                            FailureKind::Unreachable,
+                            "the connection broke while a batch was committed",
+                        ),
+                    }
+                }
+                WriteFault::Retry(failure) => {
+                    self.connection = None;
+                    failure
+                }
+            };
+            retry_count += 1;
+            self.wait(retry_count, failure).await?;
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        batch: &Batch,
+        errors: &[RowError],
+        retry_count: i32,
+        was_bisected: bool,
+    ) -> Result<Written, WriteFault> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open(&self.run.destination, Purpose::Write)
+                .await
+                .map_err(|failure| match failure.kind {
+                    FailureKind::Unreachable => WriteFault::Retry(failure),
+                    _ => WriteFault::Refused(failure),
+                })?,
+        };
+        let begun = Instant::now();
+        let order = BatchWrite {
+            entity: &self.entity,
+            fence: &self.fence,
+            position: &self.position,
+            batch,
+            errors,
+            retry_count,
+            was_bisected,
+        };
+        let span = info_span!("write", entity = %self.entity.compiled.entity,
+            partition_id = %self.fence.partition_id, seq = self.position.seq + 1, rows = batch.rows.len());
+        let outcome = write(&mut connection, &order).instrument(span).await;
+        match &outcome {
+            Ok(written) => {
+                self.connection = Some(connection);
+                self.sizer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .observe(
+                        batch.read(),
+                        batch.bytes(),
+                        begun.elapsed(),
+                        written.round_trip,
+                    );
+            }
+            Err(WriteFault::Row | WriteFault::Smaller) => self.connection = Some(connection),
+            // Dropped, not reused: replies of a broken exchange may still be under way.
+            Err(WriteFault::Retry(_) | WriteFault::Unknown | WriteFault::Refused(_)) => {}
+        }
+        outcome
+    }
+
+    /// The destination refused rows: they become failures of the batch.
+    async fn reject_rows(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+        let mut retry_count = 0;
+        let bad = loop {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => open(&self.run.destination, Purpose::Write).await?,
+            };
+            let span = info_span!("write.isolate", rows = batch.rows.len());
+            let found = find_bad_rows(&mut connection, &self.entity, &self.fence, batch);
+            match found.instrument(span).await {
+                Ok(bad) => {
+                    self.connection = Some(connection);
+                    break bad;
+                }
+                Err(error) => {
+                    let failure = from_sqlx("isolate a bad row", &error);
+                    if !is_connection_loss(&error) {
+                        return Err(failure);
+                    }
+                    retry_count += 1;
+                    self.wait(retry_count, failure).await?;
+                }
+            }
+        };
+        if bad.is_empty() {
+            // Neither the rows nor their absence explain the refusal: a fault of the id map or ours.
+            return Err(Failure::new(
+                FailureKind::Internal,
+                "the destination refused a batch and then took each of its rows",
+            ));
+        }
+        if *self.entity.transform.default_action() == RowAction::Fail {
+            let (place, code, message, _) = &bad[0];
+            return Err(Failure::new(
+                FailureKind::RowRefused,
+                format!(
+                    "row {} is refused ({code}): {message}",
+                    batch.keys.get(*place).to_record_id()
+                ),
+            ));
+        }
+        batch.reject(bad);
+        Ok(())
+    }
+
+    async fn wait(&self, retry_count: i32, failure: Failure) -> Result<(), Failure> {
+        let limit = i32::try_from(self.run.plan().limits.max_retries).unwrap_or(i32::MAX);
+        if retry_count > limit {
+            return Err(failure);
+        }
+        warn!(partition_id = %self.fence.partition_id, retry_count, reason = %failure, "batch is tried again");
+        let attempt = u32::try_from(retry_count).unwrap_or(u32::MAX);
+        tokio::time::sleep(self.backoff.delay(attempt, rand::random())).await;
+        Ok(())
+    }
+
+    async fn learn_fate(&self) -> Result<Fate, Failure> {
+        let mut retry_count = 0;
+        loop {
+            match fate_of_batch(&self.run.destination, &self.fence, self.position.seq).await {
+                Err(failure) if failure.kind == FailureKind::Unreachable => {
+                    retry_count += 1;
+                    self.wait(retry_count, failure).await?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The report of a batch whose answer was lost, out of the ledger.
+    async fn read_back(&self) -> Result<BatchReport, Failure> {
+        let seq = self.position.seq + 1;
+        let mut connection = open(&self.run.destination, Purpose::Write).await?;
+        read_batch(&mut connection, self.fence.partition_id, seq).await
+    }
+
+    /// Error rows with their redacted snapshots and ids for the batch's place in the ledger.
+    async fn row_errors(
+        &self,
+        batch: &Batch,
+        snapshots: &mut HashMap<String, Value>,
+    ) -> Result<Vec<RowError>, Failure> {
+        let missing: Vec<KeyValue> = batch
+            .failures
+            .iter()
+            .filter(|failure| !snapshots.contains_key(&failure.key.to_record_id()))
+            .map(|failure| failure.key.clone())
+            .collect();
+        if !missing.is_empty() {
+            snapshots.extend(read_snapshots(&self.run, &self.entity, &missing).await?);
+        }
+        let seq = self.position.seq + 1;
+        let errors = batch.failures.iter().enumerate().map(|(ordinal, failure)| {
+            let name = format!("{}:{seq}:{ordinal}", self.fence.attempt);
+            let record_id = failure.key.to_record_id();
+            RowError {
+                id: Uuid::new_v5(&self.fence.partition_id, name.as_bytes()),
+                source_data: snapshots
+                    .get(&record_id)
+                    .cloned()
+                    .unwrap_or_else(|| json!({})),
+                source_record_id: record_id,
+                error_code: failure.code.clone(),
+                error_message: failure.message.clone(),
+                context: failure.context.clone(),
+                is_held: failure.is_held,
+                occurred_at: chrono::DateTime::UNIX_EPOCH,
+            }
+        });
+        Ok(errors.collect())
+    }
+
+    fn report(
+        &self,
+        batch: &Batch,
+        mut errors: Vec<RowError>,
+        retry_count: i32,
+        was_bisected: bool,
+        written: &Written,
+    ) -> BatchReport {
+        for error in &mut errors {
+            error.occurred_at = written.started_at;
+        }
+        let counts = batch.counts();
+        BatchReport {
+            partition_id: self.fence.partition_id,
+            entity: self.entity.compiled.entity.clone(),
+            attempt: self.fence.attempt,
+            seq: self.position.seq + 1,
+            token: self.fence.token,
+            cursor: batch.hi.clone().or_else(|| self.position.cursor.clone()),
+            counts,
+            totals: self.totals.plus(&counts),
+            retry_count,
+            started_at: written.started_at,
+            written_at: written.written_at,
+            errors,
+            was_bisected,
+            is_last: batch.is_last,
+        }
+    }
+
+    fn advance(&mut self, report: &BatchReport) {
+        self.position.seq = report.seq;
+        self.position.cursor = report.cursor.clone();
+        self.position.is_done = report.is_last;
+        self.totals = report.totals;
+    }
+}
+
+enum Committed {
+    Whole(Box<BatchReport>, Batch),
+    TooLarge(Batch),
+}

@@ -1,0 +1,188 @@
+//! Puts back what was dropped for the load: indexes and keys per table, then foreign keys.
+//!
+//! Every statement commits with its journal entry, so a crash anywhere repeats at most one. A
+//! definition that the destination refuses blocks; nothing of the data is lost.
+
+use proto::domain::failure::{Failure, FailureKind};
+use sqlx::FromRow;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tracing::{Instrument, info_span};
+use uuid::Uuid;
+
+use crate::connect::{Purpose, close, open, run_sql};
+use crate::failure::{During, from_sqlx, sqlstate};
+
+#[derive(Debug, FromRow)]
+struct Journalled {
+    ddl_id: i64,
+    kind: String,
+    table_schema: String,
+    table_name: String,
+    object_name: String,
+    create_sql: Vec<String>,
+}
+
+/// Rebuilds keys and indexes of one entity's table and the key of its id map.
+pub async fn rebuild_keys(
+    destination: &PgConnectOptions,
+    migration_id: Uuid,
+    entity_no: i32,
+) -> Result<(), Failure> {
+    let mut connection = open(destination, Purpose::Build).await?;
+    let objects: Vec<Journalled> = sqlx::query_as(
+        "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
+         where migration_id = $1 and entity_no = $2 and state = 'dropped' and kind <> 'foreign_key' \
+         order by ddl_id",
+    )
+    .bind(migration_id)
+    .bind(entity_no)
+    .fetch_all(&mut connection)
+    .await
+    .during("read the definitions to put back")?;
+    for object in &objects {
+        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
+        restore(&mut connection, object, &object.create_sql)
+            .instrument(span)
+            .await?;
+    }
+    let leaf = format!("id_map_{entity_no}");
+    run_sql(&mut connection, &format!(
+        "do $do$ begin \
+             if not exists (select from pg_index where indrelid = 'drover.{leaf}'::regclass and indisprimary) then \
+                 alter table drover.{leaf} add primary key (k); \
+             end if; end $do$"
+    ))
+    .await
+    .map_err(|error| refused(&error, "the id map", &leaf))?;
+    close(connection).await;
+    Ok(())
+}
+
+/// Puts back the foreign keys, all `NOT VALID` first, then validates them, then analyzes the tables.
+pub async fn rebuild_foreign_keys(
+    destination: &PgConnectOptions,
+    migration_id: Uuid,
+) -> Result<(), Failure> {
+    let mut connection = open(destination, Purpose::Build).await?;
+    let objects = foreign_keys(&mut connection, migration_id).await?;
+    for object in &objects {
+        add_not_valid(&mut connection, object).await?;
+    }
+    for object in &objects {
+        let rest = object.create_sql.get(1..).unwrap_or_default();
+        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
+        restore(&mut connection, object, rest)
+            .instrument(span)
+            .await?;
+    }
+    analyze(&mut connection, migration_id).await?;
+    let left: i64 = sqlx::query_scalar(
+        "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
+    )
+    .bind(migration_id)
+    .fetch_one(&mut connection)
+    .await
+    .during("check what is put back")?;
+    close(connection).await;
+    if left > 0 {
+        return Err(Failure::new(
+            FailureKind::Internal,
+            format!("{left} definitions are still to be put back"),
+        ));
+    }
+    Ok(())
+}
+
+async fn foreign_keys(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<Vec<Journalled>, Failure> {
+    sqlx::query_as(
+        "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
+         where migration_id = $1 and state = 'dropped' and kind = 'foreign_key' order by ddl_id",
+    )
+    .bind(migration_id)
+    .fetch_all(connection)
+    .await
+    .during("read the definitions to put back")
+}
+
+/// Adds a foreign key without looking at the rows; it may be there from before a crash.
+async fn add_not_valid(connection: &mut PgConnection, object: &Journalled) -> Result<(), Failure> {
+    let exists: bool = sqlx::query_scalar(
+        "select exists (select from pg_constraint where conname = $1 \
+                        and conrelid = format('%I.%I', $2::text, $3::text)::regclass)",
+    )
+    .bind(&object.object_name)
+    .bind(&object.table_schema)
+    .bind(&object.table_name)
+    .fetch_one(&mut *connection)
+    .await
+    .during("look for a foreign key")?;
+    let Some(add) = object.create_sql.first().filter(|_| !exists) else {
+        return Ok(());
+    };
+    run_sql(connection, add)
+        .await
+        .map(drop)
+        .map_err(|error| refused(&error, &object.object_name, &object.table_name))
+}
+
+/// Runs statements and marks the definition as restored, in one transaction.
+async fn restore(
+    connection: &mut PgConnection,
+    object: &Journalled,
+    statements: &[String],
+) -> Result<(), Failure> {
+    let action = format!(
+        "put back {} {} of {}",
+        object.kind, object.object_name, object.table_name
+    );
+    run_sql(&mut *connection, "begin").await.during(&action)?;
+    for statement in statements {
+        run_sql(&mut *connection, statement)
+            .await
+            .map_err(|error| refused(&error, &object.object_name, &object.table_name))?;
+    }
+    sqlx::query(
+        "update drover.ddl set state = 'restored', restored_at = clock_timestamp() where ddl_id = $1",
+    )
+    .bind(object.ddl_id)
+    .execute(&mut *connection)
+    .await
+    .during(&action)?;
+    run_sql(connection, "commit")
+        .await
+        .map(drop)
+        .during(&action)
+}
+
+/// A constraint that the rows break is the operator's to decide; its values are not repeated.
+fn refused(error: &sqlx::Error, object: &str, table: &str) -> Failure {
+    let failure = from_sqlx(&format!("put back {object} of {table}"), error);
+    match sqlstate(error) {
+        Some(code) if code.starts_with("23") => Failure {
+            kind: FailureKind::ConstraintBroken,
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+async fn analyze(connection: &mut PgConnection, migration_id: Uuid) -> Result<(), Failure> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select distinct format('%I.%I', destination_schema, destination_table) from drover.entity \
+         where migration_id = $1",
+    )
+    .bind(migration_id)
+    .fetch_all(&mut *connection)
+    .await
+    .during("list the tables")?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    run_sql(connection, &format!("analyze {}", tables.join(", ")))
+        .await
+        .map(drop)
+        .during("analyze the tables")
+}

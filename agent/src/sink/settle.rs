@@ -1,0 +1,285 @@
+//! Settles self references once an entity's rows are all there: a row whose parent in the same
+//! table failed is removed and held, and so on until none is left. Every round is a ledgered batch.
+
+use std::sync::Arc;
+
+use proto::domain::catalog::quote_ident;
+use proto::domain::compiled::IdRule;
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{BatchReport, Counts};
+use proto::domain::id::IdMaker;
+use proto::domain::key::KeyValue;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::fence::{Fence, Position, take_over};
+use super::ledger::read_batch;
+use super::write::{Advance, advance_call};
+use crate::batch::count;
+use crate::connect::{Purpose, close, open, run_sql};
+use crate::failure::During;
+use crate::run::{EntityContext, RunContext};
+use crate::source::redact::read_snapshots;
+
+/// Rows of one round.
+const ROUND: i64 = 5000;
+
+#[derive(Debug, FromRow)]
+struct Orphan {
+    source_id: String,
+    row_key: String,
+    image: Value,
+    parent: String,
+    reference: String,
+}
+
+/// Settles an entity under a token of its own; the batches it made.
+///
+/// # Errors
+/// `Fenced` when somebody else settles it; whatever the destination refuses.
+pub async fn settle(
+    run: &Arc<RunContext>,
+    entity: &EntityContext,
+    partition_id: Uuid,
+    token: i64,
+) -> Result<Vec<BatchReport>, Failure> {
+    let fence = Fence {
+        partition_id,
+        attempt: run.order.attempt,
+        token,
+        holder: run.holder,
+        entity_hash: entity.compiled.hash.clone(),
+    };
+    let mut position = take_over(&run.destination, &fence).await?;
+    let mut connection = open(&run.destination, Purpose::Write).await?;
+    let mut reports = Vec::new();
+    let mut failed = failed_keys(&mut connection, run, entity).await?;
+    while !position.is_done {
+        let orphans = find_orphans(&mut connection, run, entity, &failed).await?;
+        write_round(&mut connection, run, entity, &fence, &position, &orphans).await?;
+        position.seq += 1;
+        position.is_done = orphans.is_empty();
+        failed.extend(orphans.into_iter().map(|orphan| orphan.source_id));
+        reports.push(read_batch(&mut connection, partition_id, position.seq).await?);
+    }
+    close(connection).await;
+    Ok(reports)
+}
+
+/// Keys of all rows of the entity that failed.
+async fn failed_keys(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    entity: &EntityContext,
+) -> Result<Vec<String>, Failure> {
+    sqlx::query_scalar(
+        "select r.source_record_id from drover.error r join drover.partition p using (partition_id) \
+         where r.entity_no = $1 and p.attempt = $2 and not r.is_resolved",
+    )
+    .bind(entity.entity_no)
+    .bind(run.order.attempt)
+    .fetch_all(connection)
+    .await
+    .during("read failed rows")
+}
+
+/// Rows in the target whose self reference points at a failed row.
+async fn find_orphans(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    entity: &EntityContext,
+    failed: &[String],
+) -> Result<Vec<Orphan>, Failure> {
+    if failed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = target_ids(run, entity, failed)?;
+    let (id_column, join) = match &entity.compiled.id {
+        IdRule::Uuid5 { column } => (
+            quote_ident(column),
+            format!("m.id = t.{}", quote_ident(column)),
+        ),
+        IdRule::Keep { column } => {
+            let column = quote_ident(column);
+            (column.clone(), format!("m.k::text = t.{column}::text"))
+        }
+        IdRule::None { .. } => return Ok(Vec::new()),
+    };
+    for reference in &entity.compiled.self_references {
+        let column = quote_ident(&reference.column);
+        let sql = format!(
+            "select m.k::text as source_id, t.{id_column}::text as row_key, to_jsonb(t) as image, \
+                    t.{column}::text as parent, $2::text as reference \
+             from {} t join drover.id_map_{} m on {join} where t.{column}::text = any($1) limit {ROUND}",
+            entity.compiled.destination.quoted(),
+            entity.entity_no,
+        );
+        let orphans: Vec<Orphan> = sqlx::query_as(&sql)
+            .bind(&targets)
+            .bind(&reference.column)
+            .fetch_all(&mut *connection)
+            .await
+            .during("look for rows without their parent")?;
+        if !orphans.is_empty() {
+            return Ok(orphans);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// What the references of failed rows' children hold: uuids, or kept keys.
+fn target_ids(
+    run: &RunContext,
+    entity: &EntityContext,
+    failed: &[String],
+) -> Result<Vec<String>, Failure> {
+    if matches!(entity.compiled.id, IdRule::Keep { .. }) {
+        return Ok(failed.to_vec());
+    }
+    let maker = IdMaker::new(run.plan().namespace, &entity.compiled.entity);
+    failed
+        .iter()
+        .map(|record_id| {
+            let key = parse_key(record_id, entity.compiled.read.key.len())?;
+            let mut builder = maker.start();
+            for part in &key.0 {
+                builder.push_part(part.as_bytes());
+            }
+            Ok(builder.finish().to_string())
+        })
+        .collect()
+}
+
+fn parse_key(record_id: &str, width: usize) -> Result<KeyValue, Failure> {
+    if width == 1 {
+        return Ok(KeyValue(vec![record_id.to_owned()]));
+    }
+    serde_json::from_str(record_id)
+        .map_err(|_| Failure::new(FailureKind::Internal, "a stored key cannot be read"))
+}
+
+/// One round: rows and mappings removed, pre-images and errors kept, the fence moved.
+async fn write_round(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    entity: &EntityContext,
+    fence: &Fence,
+    position: &Position,
+    orphans: &[Orphan],
+) -> Result<(), Failure> {
+    let width = entity.compiled.read.key.len();
+    let keys: Result<Vec<KeyValue>, Failure> = orphans
+        .iter()
+        .map(|orphan| parse_key(&orphan.source_id, width))
+        .collect();
+    let snapshots = read_snapshots(run, entity, &keys?).await?;
+    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    run_sql(&mut *connection, &begin)
+        .await
+        .during("settle self references")?;
+    if !orphans.is_empty() {
+        remove_rows(connection, entity, orphans).await?;
+        let seq = position.seq + 1;
+        for (ordinal, orphan) in (0i32..).zip(orphans) {
+            let data = snapshots
+                .get(&orphan.source_id)
+                .cloned()
+                .unwrap_or_else(|| json!({}));
+            insert_orphan(connection, entity, fence, seq, ordinal, orphan, data).await?;
+        }
+    }
+    let moved = count(orphans.len());
+    let call = advance_call(&Advance {
+        fence,
+        position,
+        hi: None,
+        counts: Counts {
+            written: -moved,
+            failed: moved,
+            held: moved,
+            ..Counts::default()
+        },
+        is_last: orphans.is_empty(),
+        retry_count: 0,
+        was_bisected: false,
+    });
+    run_sql(connection, &format!("select 1 from {call}; commit"))
+        .await
+        .map(drop)
+        .during("settle self references")
+}
+
+async fn remove_rows(
+    connection: &mut PgConnection,
+    entity: &EntityContext,
+    orphans: &[Orphan],
+) -> Result<(), Failure> {
+    let column = match &entity.compiled.id {
+        IdRule::Uuid5 { column } | IdRule::Keep { column } => quote_ident(column),
+        IdRule::None { .. } => return Ok(()),
+    };
+    let row_keys: Vec<&str> = orphans
+        .iter()
+        .map(|orphan| orphan.row_key.as_str())
+        .collect();
+    let source_ids: Vec<&str> = orphans
+        .iter()
+        .map(|orphan| orphan.source_id.as_str())
+        .collect();
+    let table = entity.compiled.destination.quoted();
+    sqlx::query(&format!(
+        "delete from {table} where {column}::text = any($1)"
+    ))
+    .bind(row_keys)
+    .execute(&mut *connection)
+    .await
+    .during("remove rows without their parent")?;
+    let leaf = format!(
+        "delete from drover.id_map_{} where k::text = any($1)",
+        entity.entity_no
+    );
+    sqlx::query(&leaf)
+        .bind(source_ids)
+        .execute(connection)
+        .await
+        .map(drop)
+        .during("remove rows without their parent")
+}
+
+async fn insert_orphan(
+    connection: &mut PgConnection,
+    entity: &EntityContext,
+    fence: &Fence,
+    seq: i64,
+    ordinal: i32,
+    orphan: &Orphan,
+    source_data: Value,
+) -> Result<(), Failure> {
+    let name = format!("{}:{seq}:{ordinal}", fence.attempt);
+    sqlx::query(
+        "with kept as (insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image) \
+                       values ($1, $2, $3, $4, $5, $6)) \
+         insert into drover.error (id, partition_id, entity_no, attempt, seq, ordinal, source_record_id, \
+             error_code, error_message, source_data, context, is_held, occurred_at) \
+         values ($7, $1, $8, $2, $3, $4, $9, 'DROVER_PARENT_QUARANTINED', $10, $11, $12, true, now())",
+    )
+    .bind(fence.partition_id)
+    .bind(fence.attempt)
+    .bind(seq)
+    .bind(ordinal)
+    .bind(json!(orphan.row_key))
+    .bind(&orphan.image)
+    .bind(Uuid::new_v5(&fence.partition_id, name.as_bytes()))
+    .bind(entity.entity_no)
+    .bind(&orphan.source_id)
+    .bind(format!("the row's parent in {} failed", entity.compiled.entity))
+    .bind(source_data)
+    .bind(json!({ "column": orphan.reference, "parent_entity": entity.compiled.entity,
+                  "parent_destination_id": orphan.parent }))
+    .execute(connection)
+    .await
+    .map(drop)
+    .during("journal a row without its parent")
+}

@@ -1,0 +1,230 @@
+//! Reads what the plan compiler must know of a database: tables, and types of free expressions.
+
+use std::collections::BTreeMap;
+
+use proto::domain::catalog::{Catalog, ColumnType, Probe, Probed, Table, TableName};
+use proto::domain::failure::{Failure, FailureKind};
+use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
+use sqlx::{Executor, Statement};
+
+use crate::failure::{During, database_error};
+
+/// A type, below any domain, as JSON of [`ColumnType`]; `$oid`, `$typmod`, `$collation` are replaced.
+const TYPE: &str = r"(
+    with recursive base(oid, typmod) as (
+        select t.oid, $typmod::integer from pg_type t where t.oid = $oid
+        union all
+        select t.typbasetype, t.typtypmod from base b join pg_type t on t.oid = b.oid where t.typtype = 'd'
+    )
+    select jsonb_build_object(
+        'sql', format_type($oid, $typmod),
+        'base', format_type(t.oid, null),
+        'typmod', b.typmod,
+        'kind', case when t.typtype = 'e' then 'enum'
+                     when tn.nspname <> 'pg_catalog' then 'other'
+                     when t.typcategory = 'A'
+                          then case when exists (select from pg_type el join pg_namespace en on en.oid = el.typnamespace
+                                                 where el.oid = t.typelem and en.nspname = 'pg_catalog'
+                                                   and el.typtype in ('b', 'r')) then 'builtin_array' else 'other' end
+                     when t.typtype in ('b', 'r', 'm') then 'builtin'
+                     else 'other' end,
+        'enum_labels', coalesce((select jsonb_agg(en.enumlabel order by en.enumsortorder)
+                                 from pg_enum en where en.enumtypid = t.oid), '[]'),
+        'is_deterministic', t.typname not in ('citext', 'float4', 'float8', 'interval', 'timetz')
+            and (t.typname <> 'numeric' or b.typmod <> -1)
+            and coalesce((select collisdeterministic from pg_collation where oid = $collation), true))
+    from base b join pg_type t on t.oid = b.oid join pg_namespace tn on tn.oid = t.typnamespace
+    where t.typtype <> 'd')";
+
+const TABLE: &str = r"
+select jsonb_build_object(
+    'name', jsonb_build_object('schema', n.nspname, 'name', c.relname),
+    'columns', coalesce((
+        select jsonb_agg(jsonb_build_object(
+                   'name', a.attname,
+                   'ty', $type,
+                   'not_null', a.attnotnull or (select d.typnotnull from pg_type d where d.oid = a.atttypid),
+                   'has_default', a.atthasdef or a.attidentity <> '',
+                   'is_generated', a.attgenerated <> '') order by a.attnum)
+        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]'),
+    'primary_key', coalesce((
+        select jsonb_agg(a.attname order by k.ord)
+        from pg_index i cross join unnest(i.indkey) with ordinality k(attnum, ord)
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+        where i.indrelid = c.oid and i.indisprimary and k.ord <= i.indnkeyatts), '[]'),
+    'unique_keys', coalesce((
+        select jsonb_agg(columns) from (
+            select jsonb_agg(a.attname order by k.ord) as columns
+            from pg_index i cross join unnest(i.indkey) with ordinality k(attnum, ord)
+            join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+            where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
+              and i.indexprs is null and k.ord <= i.indnkeyatts
+            group by i.indexrelid order by i.indexrelid) keys), '[]'),
+    'foreign_keys', coalesce((
+        select jsonb_agg(jsonb_build_object(
+                   'name', f.conname,
+                   'columns', (select jsonb_agg(a.attname order by k.ord) from unnest(f.conkey) with ordinality k(attnum, ord)
+                               join pg_attribute a on a.attrelid = f.conrelid and a.attnum = k.attnum),
+                   'target', jsonb_build_object('schema', rn.nspname, 'name', r.relname),
+                   'target_columns', (select jsonb_agg(a.attname order by k.ord) from unnest(f.confkey) with ordinality k(attnum, ord)
+                                      join pg_attribute a on a.attrelid = f.confrelid and a.attnum = k.attnum),
+                   'is_validated', f.convalidated) order by f.conname)
+        from pg_constraint f join pg_class r on r.oid = f.confrelid join pg_namespace rn on rn.oid = r.relnamespace
+        where f.conrelid = c.oid and f.contype = 'f'), '[]'),
+    'estimated_rows', greatest(c.reltuples, 0)::bigint,
+    'bytes', pg_table_size(c.oid),
+    'has_rows', false)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')";
+
+/// Reads the tables that exist out of `tables`, and answers the probes.
+pub async fn read_catalog(
+    connection: &mut PgConnection,
+    tables: &[TableName],
+    probes: &[Probe],
+) -> Result<Catalog, Failure> {
+    let server_version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::integer")
+            .fetch_one(&mut *connection)
+            .await
+            .during("read the catalog")?;
+    let mut catalog = Catalog {
+        server_version: server_version.unsigned_abs(),
+        ..Catalog::default()
+    };
+    let column_type = type_sql("a.atttypid", "a.atttypmod", "a.attcollation");
+    let sql = TABLE.replace("$type", &column_type);
+    for name in tables {
+        let found: Option<Json<Table>> = sqlx::query_scalar(&sql)
+            .bind(&name.schema)
+            .bind(&name.name)
+            .fetch_optional(&mut *connection)
+            .await
+            .during(&format!("read the catalog of {name}"))?;
+        let Some(Json(mut table)) = found else {
+            continue;
+        };
+        let rows = format!("select exists (select from {})", name.quoted());
+        table.has_rows = sqlx::query_scalar(&rows)
+            .fetch_one(&mut *connection)
+            .await
+            .during(&format!("look into {name}"))?;
+        catalog.tables.push(table);
+    }
+    let mut expressions = BTreeMap::new();
+    for probe in probes {
+        expressions.insert(probe.clone(), answer(connection, probe).await?);
+    }
+    catalog.expressions = expressions;
+    Ok(catalog)
+}
+
+fn type_sql(oid: &str, typmod: &str, collation: &str) -> String {
+    TYPE.replace("$oid", oid)
+        .replace("$typmod", typmod)
+        .replace("$collation", collation)
+}
+
+/// The type of a free expression, or why it is refused. Nothing of it is executed.
+async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, Failure> {
+    let table = probe.table.quoted();
+    let select = format!("select ({}\n) as x from {table} as src", probe.sql);
+    // Aggregates, window functions and sets are refused in a WHERE: what passes is one scalar a row.
+    let scalar = format!("select from {table} as src where ({}\n) is null", probe.sql);
+    for sql in [&scalar, &select] {
+        match (&mut *connection).prepare(sql).await {
+            Ok(statement) if sql == &select => {
+                let Some(oid) = statement.columns().first().and_then(|c| type_oid(c)) else {
+                    return Ok(Probed::Refused("its type is not known".to_owned()));
+                };
+                if let Some(name) = volatile_function(connection, &select).await? {
+                    return Ok(Probed::Refused(format!(
+                        "{name}() is volatile: a repeated read would give another row"
+                    )));
+                }
+                return type_of(connection, oid).await.map(Probed::Type);
+            }
+            Ok(_) => {}
+            Err(error) => match database_error(&error) {
+                // Words about the statement itself; there is no row in it.
+                Some(refusal) if !refusal.code().starts_with("08") => {
+                    return Ok(Probed::Refused(refusal.message().to_owned()));
+                }
+                _ => return Err(error).during("ask for the type of an expression"),
+            },
+        }
+    }
+    Err(Failure::new(
+        FailureKind::Internal,
+        "the type of an expression stayed unknown",
+    ))
+}
+
+fn type_oid(column: &sqlx::postgres::PgColumn) -> Option<u32> {
+    use sqlx::Column;
+    column.type_info().oid().map(|oid| oid.0)
+}
+
+async fn type_of(connection: &mut PgConnection, oid: u32) -> Result<ColumnType, Failure> {
+    let sql = format!("select {}", type_sql(&oid.to_string(), "-1", "0"));
+    let Json(ty): Json<ColumnType> = sqlx::query_scalar(&sql)
+        .fetch_one(connection)
+        .await
+        .during("read a type")?;
+    Ok(ty)
+}
+
+/// The first function in the planned statement of which every overload is volatile.
+async fn volatile_function(
+    connection: &mut PgConnection,
+    select: &str,
+) -> Result<Option<String>, Failure> {
+    let explain = format!("explain (verbose, costs off, format text) {select}");
+    let lines: Vec<String> = match sqlx::query_scalar(&explain)
+        .fetch_all(&mut *connection)
+        .await
+    {
+        Ok(lines) => lines,
+        // Constant folding may raise (1/0): the check of the whole SELECT will tell.
+        Err(error) if database_error(&error).is_some() => return Ok(None),
+        Err(error) => return Err(error).during("explain an expression"),
+    };
+    let names: Vec<String> = lines.iter().flat_map(|line| called_names(line)).collect();
+    sqlx::query_scalar(
+        "select proname::text from pg_proc where proname = any($1) group by proname \
+         having bool_and(provolatile = 'v') order by proname limit 1",
+    )
+    .bind(names)
+    .fetch_optional(connection)
+    .await
+    .during("look up functions")
+}
+
+/// Identifiers that stand right before an opening parenthesis.
+fn called_names(line: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in line.match_indices('(') {
+        let before = &line[..at];
+        let start = before
+            .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .map_or(0, |at| {
+                at + before[at..].chars().next().map_or(1, char::len_utf8)
+            });
+        if start < at {
+            names.push(before[start..].to_owned());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_found_in_a_planned_line() {
+        let line = "  Output: (lower(src.name) || public.f_x((src.id + random())))";
+        assert_eq!(called_names(line), ["lower", "f_x", "random"]);
+    }
+}

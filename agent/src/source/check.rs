@@ -1,0 +1,95 @@
+//! Checks a compiled plan against both databases without reading or writing a row.
+
+use proto::domain::compiled::{CompiledEntity, CompiledPlan};
+use proto::domain::failure::Failure;
+use proto::domain::key::{KeyRange, RunConstants};
+use sqlx::Executor;
+use sqlx::postgres::PgConnection;
+
+use crate::failure::{During, database_error};
+
+/// Problems as (entity, words); empty when every SELECT can be prepared and nothing is hidden.
+pub async fn check_plan(
+    source: &mut PgConnection,
+    destination: &mut PgConnection,
+    plan: &CompiledPlan,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut problems = Vec::new();
+    for entity in plan.entities.iter().filter(|entity| entity.is_active) {
+        let mut found = Vec::new();
+        found.extend(prepare_select(source, entity).await?);
+        found.extend(hidden_rows(source, entity).await?);
+        found.extend(write_rights(destination, entity).await?);
+        problems.extend(
+            found
+                .into_iter()
+                .map(|words| (entity.entity.clone(), words)),
+        );
+    }
+    Ok(problems)
+}
+
+async fn prepare_select(
+    source: &mut PgConnection,
+    entity: &CompiledEntity,
+) -> Result<Option<String>, Failure> {
+    let run = RunConstants {
+        now: "2000-01-01T00:00:00Z".to_owned(),
+        migration_id: uuid::Uuid::nil().to_string(),
+    };
+    let select = entity.read.select(&KeyRange::default(), &run);
+    match source.prepare(&select).await {
+        Ok(_) => Ok(None),
+        Err(error) => match database_error(&error) {
+            Some(refusal) => Ok(Some(format!(
+                "the source refuses the SELECT: {}",
+                refusal.message()
+            ))),
+            None => Err(error).during("prepare a SELECT"),
+        },
+    }
+}
+
+async fn hidden_rows(
+    source: &mut PgConnection,
+    entity: &CompiledEntity,
+) -> Result<Option<String>, Failure> {
+    let is_hidden: bool = sqlx::query_scalar("select row_security_active($1::regclass)")
+        .bind(entity.read.source.quoted())
+        .fetch_one(source)
+        .await
+        .during("check row level security")?;
+    Ok(is_hidden.then(|| {
+        format!(
+            "row level security would hide rows of {} from this role: use one with BYPASSRLS",
+            entity.read.source
+        )
+    }))
+}
+
+async fn write_rights(
+    destination: &mut PgConnection,
+    entity: &CompiledEntity,
+) -> Result<Vec<String>, Failure> {
+    let (is_filtered, can_insert): (bool, bool) = sqlx::query_as(
+        "select row_security_active($1::regclass), has_table_privilege($1::regclass, 'insert')",
+    )
+    .bind(entity.destination.quoted())
+    .fetch_one(destination)
+    .await
+    .during("check the rights at the destination")?;
+    let mut problems = Vec::new();
+    if is_filtered {
+        problems.push(format!(
+            "COPY into {} needs a role that bypasses row level security",
+            entity.destination
+        ));
+    }
+    if !can_insert {
+        problems.push(format!(
+            "the destination's role may not insert into {}",
+            entity.destination
+        ));
+    }
+    Ok(problems)
+}

@@ -1,0 +1,151 @@
+//! Finds the row on which a SELECT fails: by key, halving.
+
+use futures::TryStreamExt;
+use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::key::{KeyRange, KeyValue};
+use serde_json::json;
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+use super::read::begin;
+use crate::batch::RowFailure;
+use crate::connect::close;
+use crate::failure::{During, database_error, describe, from_sqlx, sqlstate};
+use crate::run::{EntityContext, RunContext};
+
+/// Keys that are looked at in one go.
+const WINDOW: usize = 2000;
+
+/// The first row of `rest`, in key order, that cannot be read.
+///
+/// # Errors
+/// `Busy` when every row reads well after all, so that the read is tried again.
+pub async fn first_bad_row(
+    run: &RunContext,
+    entity: &EntityContext,
+    rest: &KeyRange,
+) -> Result<RowFailure, Failure> {
+    let mut after = rest.after.clone();
+    loop {
+        let range = KeyRange {
+            after: after.clone(),
+            upto: rest.upto.clone(),
+        };
+        let keys = next_keys(run, entity, &range).await?;
+        let Some(last) = keys.last() else {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "a row could not be read, then all could",
+            ));
+        };
+        if try_read(run, entity, &after, last).await?.is_some() {
+            return bisect(run, entity, after, &keys).await;
+        }
+        after = Some(last.clone());
+    }
+}
+
+/// `keys` behind `after` hold a bad row; finds the shortest prefix that fails.
+async fn bisect(
+    run: &RunContext,
+    entity: &EntityContext,
+    after: Option<KeyValue>,
+    keys: &[KeyValue],
+) -> Result<RowFailure, Failure> {
+    let (mut good, mut bad) = (0, keys.len());
+    let mut found = None;
+    while bad - good > 1 {
+        let middle = good.midpoint(bad);
+        let start = if good == 0 {
+            after.clone()
+        } else {
+            keys.get(good - 1).cloned()
+        };
+        match try_read(run, entity, &start, &keys[middle - 1]).await? {
+            Some(failure) => (bad, found) = (middle, Some(failure)),
+            None => good = middle,
+        }
+    }
+    let key = keys[bad - 1].clone();
+    let (code, message) = match found {
+        Some(found) => found,
+        None => {
+            let start = if bad < 2 {
+                after
+            } else {
+                keys.get(bad - 2).cloned()
+            };
+            try_read(run, entity, &start, &key).await?.ok_or_else(|| {
+                Failure::new(FailureKind::Busy, "a row could not be read, then it could")
+            })?
+        }
+    };
+    let context = json!({ "stage": "read" });
+    Ok(RowFailure {
+        at: 0,
+        key,
+        code,
+        message,
+        context,
+        is_held: false,
+    })
+}
+
+/// Reads `(after, upto]` and throws it away: SQLSTATE and words when a row fails.
+async fn try_read(
+    run: &RunContext,
+    entity: &EntityContext,
+    after: &Option<KeyValue>,
+    upto: &KeyValue,
+) -> Result<Option<(String, String)>, Failure> {
+    let range = KeyRange {
+        after: after.clone(),
+        upto: Some(upto.clone()),
+    };
+    let select = entity.compiled.read.select(&range, &run.constants);
+    let copy = format!("copy ({select}\n) to stdout (format binary)");
+    let mut connection = begin(run).await?;
+    let outcome = drain(&mut connection, &copy).await;
+    close(connection).await;
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(error) => match sqlstate(&error).map(sql_action) {
+            Some(SqlAction::Row) => Ok(database_error(&error).map(|error| {
+                (
+                    error.code().to_owned(),
+                    format!("the source: {}", describe(error)),
+                )
+            })),
+            _ => Err(from_sqlx("read rows", &error)),
+        },
+    }
+}
+
+async fn drain(connection: &mut PgConnection, copy: &str) -> Result<(), sqlx::Error> {
+    let mut stream = connection.copy_out_raw(copy).await?;
+    while stream.try_next().await?.is_some() {}
+    Ok(())
+}
+
+async fn next_keys(
+    run: &RunContext,
+    entity: &EntityContext,
+    range: &KeyRange,
+) -> Result<Vec<KeyValue>, Failure> {
+    let sql = entity.compiled.read.select_keys(range, WINDOW);
+    let mut connection = begin(run).await?;
+    let rows = sqlx::query(&sql)
+        .fetch_all(&mut connection)
+        .await
+        .during("read keys")?;
+    close(connection).await;
+    let width = entity.compiled.read.key.len();
+    rows.iter()
+        .map(|row| {
+            (0..width)
+                .map(|at| row.try_get::<String, _>(at))
+                .collect::<Result<_, _>>()
+        })
+        .map(|key| key.map(KeyValue).during("read keys"))
+        .collect()
+}

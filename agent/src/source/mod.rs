@@ -1,0 +1,11 @@
+//! The source database: catalogs, samples, snapshots and rows. Everything here is read-only.
+
+pub mod activity;
+pub mod catalog;
+pub mod check;
+pub mod isolate;
+pub mod read;
+pub mod redact;
+pub mod sample;
+pub mod snapshot;
+pub mod tuple;

@@ -1,0 +1,241 @@
+//! Reads a partition: one COPY in key order under the run's snapshot, cut into batches.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use proto::domain::catalog::quote_literal;
+use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::key::{KeyRange, KeyValue};
+use sqlx::postgres::PgConnection;
+use tokio::sync::mpsc;
+use tracing::{Instrument, info_span};
+
+use super::isolate::first_bad_row;
+use super::tuple::{Tuple, TupleReader};
+use crate::batch::{Batch, RowFailure};
+use crate::connect::{Purpose, close, open, run_sql};
+use crate::failure::{During, from_sqlx, sqlstate};
+use crate::run::{EntityContext, RunContext};
+use crate::sizer::BatchSizer;
+use crate::transform::row::{HeldKeys, Scratch};
+
+/// What to read, and where to put it.
+pub struct ReadJob {
+    /// The run.
+    pub run: Arc<RunContext>,
+    /// The entity.
+    pub entity: Arc<EntityContext>,
+    /// Keys that are left of the partition.
+    pub range: KeyRange,
+    /// All keys of the partition.
+    pub whole: KeyRange,
+    /// Keys of failed parents.
+    pub held: Arc<HeldKeys>,
+    /// Present batch size, moved by the writer.
+    pub sizer: Arc<Mutex<BatchSizer>>,
+    /// Where batches go; its capacity of one bounds what is in memory.
+    pub batches: mpsc::Sender<Batch>,
+    /// Written batches whose buffers can be used again.
+    pub empties: mpsc::Receiver<Batch>,
+}
+
+/// How a pass over the stream ended.
+enum Pass {
+    Ended,
+    /// The statement failed on a row behind the batch in hand, with this SQLSTATE.
+    RowFault,
+}
+
+/// Opens a read-only transaction, under the run's snapshot where there is one.
+///
+/// # Errors
+/// `SnapshotLost` when nobody holds the snapshot any more.
+pub async fn begin(run: &RunContext) -> Result<PgConnection, Failure> {
+    let mut connection = open(&run.source, Purpose::Read).await?;
+    begin_on(&mut connection, run).await?;
+    Ok(connection)
+}
+
+async fn begin_on(connection: &mut PgConnection, run: &RunContext) -> Result<(), Failure> {
+    let sql = match &run.order.snapshot {
+        Some(snapshot) => format!(
+            "begin transaction isolation level repeatable read read only; \
+             set transaction snapshot {}",
+            quote_literal(snapshot)
+        ),
+        None => "begin transaction isolation level read committed read only".to_owned(),
+    };
+    run_sql(connection, &sql).await.map(drop).map_err(|error| {
+        // An unknown snapshot is class 22 or 42 depending on the server's version, never a row.
+        match sqlstate(&error) {
+            Some(code) if code.starts_with("22") || code.starts_with("42") => Failure::new(
+                FailureKind::SnapshotLost,
+                "the run's snapshot is gone from the source",
+            ),
+            _ => from_sqlx("begin to read", &error),
+        }
+    })
+}
+
+/// Reads every row of the job's range and sends it on in batches; the last one is marked.
+///
+/// The connection is given back when the stream ended cleanly, so that a lane can use it again.
+pub async fn read_partition(
+    mut job: ReadJob,
+    mut connection: Option<PgConnection>,
+) -> Result<Option<PgConnection>, Failure> {
+    let mut position = job.range.after.clone();
+    let mut batch = Batch {
+        lo: position.clone(),
+        ..Batch::default()
+    };
+    loop {
+        let range = KeyRange {
+            after: position.clone(),
+            upto: job.range.upto.clone(),
+        };
+        let mut current = match connection.take() {
+            Some(mut kept) => match begin_on(&mut kept, &job.run).await {
+                Ok(()) => kept,
+                Err(failure) if failure.kind == FailureKind::SnapshotLost => return Err(failure),
+                Err(_) => begin(&job.run).await?,
+            },
+            None => begin(&job.run).await?,
+        };
+        match stream_range(&mut job, &mut current, &range, &mut batch).await? {
+            Pass::Ended => {
+                finish(&mut job, &mut current, batch).await?;
+                run_sql(&mut current, "commit")
+                    .await
+                    .during("end the read")?;
+                return Ok(Some(current));
+            }
+            Pass::RowFault => {
+                close(current).await;
+                let after = batch.hi.clone().or(batch.lo.clone());
+                let rest = KeyRange {
+                    after,
+                    upto: job.range.upto.clone(),
+                };
+                let bad = first_bad_row(&job.run, &job.entity, &rest).await?;
+                position = Some(bad.key.clone());
+                push_bad(&mut batch, bad);
+            }
+        }
+    }
+}
+
+fn push_bad(batch: &mut Batch, bad: RowFailure) {
+    batch.hi = Some(bad.key.clone());
+    batch.failures.push(RowFailure {
+        at: batch.rows.len(),
+        ..bad
+    });
+}
+
+async fn stream_range(
+    job: &mut ReadJob,
+    connection: &mut PgConnection,
+    range: &KeyRange,
+    batch: &mut Batch,
+) -> Result<Pass, Failure> {
+    let select = job.entity.compiled.read.select(range, &job.run.constants);
+    let copy = format!("copy ({select}\n) to stdout (format binary)");
+    let mut stream = match connection.copy_out_raw(&copy).await {
+        Ok(stream) => stream,
+        Err(error) => return row_fault(&error),
+    };
+    let mut reader = TupleReader::default();
+    let mut tuple = Tuple::default();
+    let mut scratch = Scratch::default();
+    loop {
+        let chunk: Bytes = match stream.try_next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => {
+                batch.hi = scratch.last_key().or(batch.hi.take());
+                return row_fault(&error);
+            }
+        };
+        reader.push(chunk);
+        while reader.next(&mut tuple)? {
+            job.entity
+                .transform
+                .append(&tuple, &job.held, &mut scratch, batch)?;
+            if is_full(&job.sizer, batch) {
+                batch.hi = scratch.last_key();
+                send(job, batch).await?;
+            }
+        }
+    }
+    if !reader.has_ended() {
+        return Err(Failure::new(
+            FailureKind::Unreachable,
+            "the source's answer was cut short",
+        ));
+    }
+    batch.hi = scratch
+        .last_key()
+        .filter(|_| batch.read() > 0)
+        .or(batch.hi.take());
+    Ok(Pass::Ended)
+}
+
+/// A data error of one row is isolated; everything else ends the read.
+fn row_fault(error: &sqlx::Error) -> Result<Pass, Failure> {
+    match sqlstate(error).map(sql_action) {
+        Some(SqlAction::Row) => Ok(Pass::RowFault),
+        _ => Err(from_sqlx("read rows", error)),
+    }
+}
+
+fn is_full(sizer: &Mutex<BatchSizer>, batch: &Batch) -> bool {
+    sizer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_full(batch.read(), batch.bytes())
+}
+
+/// Sends the batch on; what is left in `batch` is empty and starts behind it.
+async fn send(job: &mut ReadJob, batch: &mut Batch) -> Result<(), Failure> {
+    let lo: Option<KeyValue> = batch.hi.clone();
+    let mut next = job.empties.try_recv().unwrap_or_default();
+    next.restart(lo);
+    let full = std::mem::replace(batch, next);
+    // The writer is gone only when it failed, and then its failure is the one that counts.
+    let slot = job.batches.reserve().await.map_err(|_| writer_gone())?;
+    slot.send(full);
+    // The next batch is read once the writer has taken this one: two in memory, no more.
+    job.batches
+        .reserve()
+        .await
+        .map(drop)
+        .map_err(|_| writer_gone())
+}
+
+async fn finish(
+    job: &mut ReadJob,
+    connection: &mut PgConnection,
+    mut batch: Batch,
+) -> Result<(), Failure> {
+    if let Some(count) = job
+        .entity
+        .compiled
+        .read
+        .count_filtered(&job.whole, &job.run.constants)
+    {
+        // Once, at the end and for the whole partition: an earlier holder counted none of it.
+        batch.filtered = sqlx::query_scalar(&count)
+            .fetch_one(&mut *connection)
+            .instrument(info_span!("read.filtered"))
+            .await
+            .during("count filtered rows")?;
+    }
+    batch.is_last = true;
+    job.batches.send(batch).await.map_err(|_| writer_gone())
+}
+
+fn writer_gone() -> Failure {
+    Failure::new(FailureKind::Fenced, "the writer stopped")
+}

@@ -1,0 +1,112 @@
+//! Bounds of partitions from a sample of keys, and how many rows there are.
+
+use proto::domain::failure::Failure;
+use proto::domain::key::{KeyRange, KeyValue};
+use sqlx::Row;
+
+use super::read::begin;
+use crate::connect::close;
+use crate::failure::During;
+use crate::run::{EntityContext, RunContext};
+
+/// Below this a table is counted and not cut.
+const SMALL: i64 = 40_000;
+/// Keys to take at least per partition, so that the largest is not far above the mean.
+const KEYS_PER_PART: i64 = 400;
+
+/// What a sample says of an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Inner bounds in key order.
+    pub bounds: Vec<KeyValue>,
+    /// Rows that the filter lets through.
+    pub records_total: i64,
+    /// They were counted.
+    pub is_exact: bool,
+}
+
+/// Samples an entity for about `parts` partitions; never fewer than some 20,000 rows each.
+pub async fn sample(
+    run: &RunContext,
+    entity: &EntityContext,
+    parts: u32,
+) -> Result<Sample, Failure> {
+    let read = &entity.compiled.read;
+    let mut connection = begin(run).await?;
+    // Pages now, density then: reltuples alone is stale, and -1 where nobody ever analyzed.
+    let estimate: i64 = sqlx::query_scalar(
+        "select case when c.reltuples > 0 and c.relpages > 0 \
+                     then c.reltuples / c.relpages * (pg_relation_size(c.oid) / 8192.0) \
+                     else pg_relation_size(c.oid) / 100.0 end::bigint \
+         from pg_class c where c.oid = $1::regclass",
+    )
+    .bind(read.source.quoted())
+    .fetch_one(&mut connection)
+    .await
+    .during("estimate the rows")?;
+    let found = if estimate < SMALL {
+        let count = read.count_rows(&KeyRange::default(), &run.constants);
+        let records_total = sqlx::query_scalar(&count)
+            .fetch_one(&mut connection)
+            .await
+            .during("count the rows")?;
+        Sample {
+            bounds: Vec::new(),
+            records_total,
+            is_exact: true,
+        }
+    } else {
+        let parts = i64::from(parts).min(estimate / (SMALL / 2)).max(1);
+        let share = (parts * KEYS_PER_PART) as f64 * 100.0 / estimate as f64;
+        let sql = read.select_sample(share.clamp(0.01, 100.0));
+        let rows = sqlx::query(&sql)
+            .fetch_all(&mut connection)
+            .await
+            .during("take a sample of keys")?;
+        let width = read.key.len();
+        let keys: Result<Vec<KeyValue>, sqlx::Error> = rows
+            .iter()
+            .map(|row| {
+                (0..width)
+                    .map(|at| row.try_get(at))
+                    .collect::<Result<_, _>>()
+                    .map(KeyValue)
+            })
+            .collect();
+        let bounds = cut(
+            &keys.during("take a sample of keys")?,
+            parts.unsigned_abs() as usize,
+        );
+        Sample {
+            bounds,
+            records_total: estimate,
+            is_exact: false,
+        }
+    };
+    close(connection).await;
+    Ok(found)
+}
+
+/// Keys that cut a sorted sample into `parts` equal parts, without repeats.
+fn cut(keys: &[KeyValue], parts: usize) -> Vec<KeyValue> {
+    let mut bounds: Vec<KeyValue> = (1..parts)
+        .filter_map(|part| keys.get(part * keys.len() / parts).cloned())
+        .collect();
+    bounds.dedup();
+    bounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_cut_into_equal_parts_without_repeats() {
+        let keys: Vec<KeyValue> = (0..100).map(|n| KeyValue(vec![n.to_string()])).collect();
+        let bounds: Vec<String> = cut(&keys, 4).iter().map(KeyValue::to_record_id).collect();
+        assert_eq!(bounds, ["25", "50", "75"]);
+        assert!(cut(&keys, 1).is_empty());
+        assert!(cut(&[], 4).is_empty());
+        assert_eq!(cut(&vec![KeyValue(vec!["1".into()]); 50], 8).len(), 1);
+    }
+}

@@ -1,0 +1,189 @@
+//! Holds the run's snapshot on the source, and tells whether a new one still shows the same rows.
+
+use std::time::Duration;
+
+use proto::domain::catalog::TableName;
+use proto::domain::failure::Failure;
+use proto::domain::frame::{Continuity, HeldSnapshot};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::types::Json;
+use tokio::sync::Mutex;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::activity::{SourceActivity, read_activity, wait_for_reports};
+use crate::connect::{Purpose, close, open, run_sql};
+use crate::failure::During;
+
+/// How often the holding session shows that it is alive.
+const PING: Duration = Duration::from_secs(30);
+
+/// The one snapshot that this process holds.
+#[derive(Default)]
+pub struct SnapshotHolder {
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    migration_id: Uuid,
+    snapshot_id: String,
+    connection: PgConnection,
+}
+
+impl SnapshotHolder {
+    /// The snapshot of the migration: the one that is held, or a new one compared with the last.
+    pub async fn hold(
+        &self,
+        source: &PgConnectOptions,
+        destination: &PgConnectOptions,
+        migration_id: Uuid,
+        tables: &[TableName],
+    ) -> Result<HeldSnapshot, Failure> {
+        let mut slot = self.held.lock().await;
+        if let Some(held) = slot.as_mut()
+            && held.migration_id == migration_id
+            && ping(&mut held.connection).await
+        {
+            let snapshot_id = held.snapshot_id.clone();
+            return Ok(HeldSnapshot {
+                snapshot_id,
+                continuity: Continuity::Unchanged,
+            });
+        }
+        *slot = None;
+        let mut journal = open(destination, Purpose::Write).await?;
+        let earlier = earlier_activity(&mut journal, migration_id).await?;
+        // Counters first, snapshot second: a write in between shows as a change, never as none.
+        let mut watch = open(source, Purpose::Read).await?;
+        let baseline = read_activity(&mut watch, tables).await?;
+        let mut connection = open(source, Purpose::Read).await?;
+        let snapshot_id = export(&mut connection).await?;
+        let continuity = match &earlier {
+            None => Continuity::First,
+            Some(earlier) => compare(&mut watch, tables, earlier).await?,
+        };
+        if !matches!(continuity, Continuity::Changed { .. }) {
+            let baseline = earlier.unwrap_or(baseline);
+            record(&mut journal, migration_id, &snapshot_id, &baseline).await?;
+            *slot = Some(Held {
+                migration_id,
+                snapshot_id: snapshot_id.clone(),
+                connection,
+            });
+        }
+        close(watch).await;
+        close(journal).await;
+        Ok(HeldSnapshot {
+            snapshot_id,
+            continuity,
+        })
+    }
+
+    /// Keeps the holding session alive until the task is dropped.
+    pub async fn keep_alive(&self) {
+        loop {
+            tokio::time::sleep(PING).await;
+            let mut slot = self.held.lock().await;
+            if let Some(held) = slot.as_mut()
+                && !ping(&mut held.connection).await
+            {
+                warn!(migration_id = %held.migration_id, "the session that held the snapshot is gone");
+                *slot = None;
+            }
+        }
+    }
+
+    /// Lets the snapshot go.
+    pub async fn let_go(&self) {
+        if let Some(held) = self.held.lock().await.take() {
+            close(held.connection).await;
+        }
+    }
+}
+
+async fn ping(connection: &mut PgConnection) -> bool {
+    run_sql(connection, "select 1").await.is_ok()
+}
+
+async fn export(connection: &mut PgConnection) -> Result<String, Failure> {
+    run_sql(
+        &mut *connection,
+        "begin transaction isolation level repeatable read read only",
+    )
+    .await
+    .during("export a snapshot")?;
+    sqlx::query_scalar("select pg_export_snapshot()")
+        .fetch_one(connection)
+        .await
+        .during("export a snapshot")
+}
+
+/// The counters of the earlier snapshot, if rows were written under it.
+async fn earlier_activity(
+    journal: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<Option<SourceActivity>, Failure> {
+    let row: Option<(Option<Json<SourceActivity>>, bool)> = sqlx::query_as(
+        "select m.source_activity, exists (select from drover.ledger l join drover.partition p using (partition_id) \
+             join drover.entity e using (entity_no) where e.migration_id = m.migration_id and p.attempt = m.attempt) \
+         from drover.migration m where m.migration_id = $1",
+    )
+    .bind(migration_id)
+    .fetch_optional(journal)
+    .await
+    .during("read the last snapshot")?;
+    Ok(match row {
+        Some((Some(Json(activity)), true)) => Some(activity),
+        // Rows were written, but under no snapshot: whatever is read now belongs with nothing.
+        Some((None, true)) => Some(SourceActivity::default()),
+        Some((_, false)) | None => None,
+    })
+}
+
+async fn compare(
+    watch: &mut PgConnection,
+    tables: &[TableName],
+    earlier: &SourceActivity,
+) -> Result<Continuity, Failure> {
+    let xmax: String = sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
+        .fetch_one(&mut *watch)
+        .await
+        .during("read the source's transactions")?;
+    let is_certain = wait_for_reports(watch, &xmax).await?;
+    let now = read_activity(watch, tables).await?;
+    let changed = now.changed_since(earlier);
+    Ok(if !changed.is_empty() {
+        let reason = "they were written to since the snapshot was taken".to_owned();
+        Continuity::Changed {
+            tables: changed,
+            reason,
+        }
+    } else if !is_certain {
+        let reason =
+            "other sessions of the source may not have reported their writes yet".to_owned();
+        Continuity::Changed {
+            tables: tables.to_vec(),
+            reason,
+        }
+    } else {
+        Continuity::Unchanged
+    })
+}
+
+async fn record(
+    journal: &mut PgConnection,
+    migration_id: Uuid,
+    snapshot_id: &str,
+    activity: &SourceActivity,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "update drover.migration set snapshot = $2, source_activity = $3 where migration_id = $1",
+    )
+    .bind(migration_id)
+    .bind(snapshot_id)
+    .bind(Json(activity))
+    .execute(journal)
+    .await
+    .map(drop)
+    .during("record the snapshot")
+}

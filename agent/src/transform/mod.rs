@@ -1,0 +1,8 @@
+//! Source row to destination row, or a row failure: pure, the same for load and verification.
+
+pub mod datetime;
+pub mod email;
+pub mod json;
+pub mod key;
+pub mod row;
+pub mod steps;

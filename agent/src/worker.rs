@@ -1,0 +1,245 @@
+//! Works on one partition: the page to read first.
+//!
+//! Two tasks overlap: one reads and transforms, the other writes, checkpoints and reports. Between
+//! them stands a channel of one batch, so a slow destination slows the reader and nothing piles up.
+
+use std::sync::{Arc, Mutex};
+
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{AgentFrame, Assignment, BatchReport, Release};
+use proto::domain::key::KeyRange;
+use sqlx::postgres::PgConnection;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+
+use crate::run::{EntityContext, RunContext};
+use crate::sink::fence::{Fence, Position, take_over};
+use crate::sink::ledger::{read_totals, take_held_keys};
+use crate::sink::persist::PartitionWriter;
+use crate::sizer::BatchSizer;
+use crate::source::read::{ReadJob, read_partition};
+use crate::transform::row::HeldKeys;
+
+/// Connections that a lane keeps from one partition to the next, while they are clean.
+#[derive(Default)]
+pub struct LaneConnections {
+    source: Option<PgConnection>,
+    destination: Option<PgConnection>,
+}
+
+/// A claimed partition.
+pub struct Claim {
+    /// What the controller asked for.
+    pub assignment: Assignment,
+    /// Token minted with the lease.
+    pub token: i64,
+}
+
+/// Works on a partition until it is done, drained or failed; says why it ended.
+pub async fn work(
+    run: &Arc<RunContext>,
+    claim: &Claim,
+    connections: &mut LaneConnections,
+    frames: &mpsc::Sender<AgentFrame>,
+    drain: &CancellationToken,
+) -> Release {
+    let span = info_span!("partition", entity = %claim.assignment.entity,
+        partition_id = %claim.assignment.partition_id, token = claim.token);
+    match move_rows(run, claim, connections, frames, drain)
+        .instrument(span)
+        .await
+    {
+        Ok(true) => Release::Done,
+        Ok(false) => Release::Drained,
+        Err(failure) if failure.kind == FailureKind::Fenced => Release::Stale,
+        Err(failure) => Release::Failed(failure),
+    }
+}
+
+/// True when the partition has no row left, false when it was drained before that.
+async fn move_rows(
+    run: &Arc<RunContext>,
+    claim: &Claim,
+    connections: &mut LaneConnections,
+    frames: &mpsc::Sender<AgentFrame>,
+    drain: &CancellationToken,
+) -> Result<bool, Failure> {
+    let entity = run.entity(&claim.assignment.entity)?;
+    let fence = fence(run, claim);
+    let position = take_over(&run.destination, &fence)
+        .instrument(info_span!("lease"))
+        .await?;
+    report_claim(frames, &fence, &position).await?;
+    if position.is_done {
+        return Ok(true);
+    }
+    let totals = read_totals(&run.destination, fence.partition_id).await?;
+    let held = held_keys(run, &entity).await?;
+    let sizer = Arc::new(Mutex::new(BatchSizer::new(
+        entity.compiled.settings.batch_size,
+    )));
+    let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer, connections);
+    let destination = connections.destination.take();
+    let mut writer = PartitionWriter::new(
+        run.clone(),
+        entity,
+        fence,
+        position,
+        totals,
+        sizer,
+        destination,
+    );
+    while let Some(batch) = next_batch(&mut pipe, drain).await? {
+        let (reports, used) = writer.persist(batch).await?;
+        let _ = pipe.empties.try_send(used);
+        if report(frames, reports).await? {
+            connections.destination = writer.into_connection();
+            connections.source = pipe.finish().await?;
+            return Ok(true);
+        }
+    }
+    connections.destination = writer.into_connection();
+    Ok(false)
+}
+
+fn fence(run: &RunContext, claim: &Claim) -> Fence {
+    Fence {
+        partition_id: claim.assignment.partition_id,
+        attempt: run.order.attempt,
+        token: claim.token,
+        holder: run.holder,
+        entity_hash: claim.assignment.entity_hash.clone(),
+    }
+}
+
+/// The reading half: batches come out of it, used ones go back for their buffers.
+struct ReadPipe {
+    batches: mpsc::Receiver<crate::batch::Batch>,
+    empties: mpsc::Sender<crate::batch::Batch>,
+    reader: JoinHandle<Result<Option<PgConnection>, Failure>>,
+}
+
+impl ReadPipe {
+    async fn finish(&mut self) -> Result<Option<PgConnection>, Failure> {
+        (&mut self.reader).await.unwrap_or_else(|error| {
+            Err(Failure::new(
+                FailureKind::Internal,
+                format!("the reader ended: {error}"),
+            ))
+        })
+    }
+}
+
+impl Drop for ReadPipe {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+fn start_reading(
+    run: &Arc<RunContext>,
+    entity: &Arc<EntityContext>,
+    claim: &Claim,
+    position: &Position,
+    held: Arc<HeldKeys>,
+    sizer: &Arc<Mutex<BatchSizer>>,
+    connections: &mut LaneConnections,
+) -> ReadPipe {
+    let (batches_tx, batches) = mpsc::channel(1);
+    let (empties, empties_rx) = mpsc::channel(2);
+    let whole = claim.assignment.range.clone();
+    let after = position.cursor.clone().or_else(|| whole.after.clone());
+    let job = ReadJob {
+        run: run.clone(),
+        entity: entity.clone(),
+        range: KeyRange {
+            after,
+            upto: whole.upto.clone(),
+        },
+        whole,
+        held,
+        sizer: sizer.clone(),
+        batches: batches_tx,
+        empties: empties_rx,
+    };
+    let span = info_span!("read", entity = %entity.compiled.entity);
+    let reading = read_partition(job, connections.source.take()).instrument(span);
+    ReadPipe {
+        batches,
+        empties,
+        reader: tokio::spawn(reading),
+    }
+}
+
+/// The next batch; none when the lane is to drain. A reader that failed tells its failure.
+async fn next_batch(
+    pipe: &mut ReadPipe,
+    drain: &CancellationToken,
+) -> Result<Option<crate::batch::Batch>, Failure> {
+    tokio::select! {
+        biased;
+        () = drain.cancelled() => Ok(None),
+        batch = pipe.batches.recv() => match batch {
+            Some(batch) => Ok(Some(batch)),
+            None => match pipe.finish().await {
+                Err(failure) => Err(failure),
+                Ok(_) => Err(Failure::new(FailureKind::Internal, "the reader ended too early")),
+            },
+        },
+    }
+}
+
+/// Keys of the parents' failed rows: loaded once per entity, since its parents are complete.
+async fn held_keys(run: &RunContext, entity: &EntityContext) -> Result<Arc<HeldKeys>, Failure> {
+    let held = entity
+        .held
+        .get_or_try_init(|| async {
+            take_held_keys(
+                &run.destination,
+                run.order.migration_id,
+                &entity.compiled.parents,
+            )
+            .await
+            .map(Arc::new)
+        })
+        .await?;
+    Ok(held.clone())
+}
+
+async fn report_claim(
+    frames: &mpsc::Sender<AgentFrame>,
+    fence: &Fence,
+    position: &Position,
+) -> Result<(), Failure> {
+    let claimed = AgentFrame::Claimed {
+        partition_id: fence.partition_id,
+        token: fence.token,
+        seq: position.seq,
+    };
+    send(frames, claimed).await
+}
+
+/// Reports batches; true when one of them was the partition's last.
+async fn report(
+    frames: &mpsc::Sender<AgentFrame>,
+    reports: Vec<BatchReport>,
+) -> Result<bool, Failure> {
+    let mut is_last = false;
+    for report in reports {
+        is_last |= report.is_last;
+        send(frames, AgentFrame::Batch(report))
+            .instrument(info_span!("report"))
+            .await?;
+    }
+    Ok(is_last)
+}
+
+/// Sends a frame; the session that takes them outlives every worker.
+async fn send(frames: &mpsc::Sender<AgentFrame>, frame: AgentFrame) -> Result<(), Failure> {
+    frames
+        .send(frame)
+        .await
+        .map_err(|_| Failure::new(FailureKind::Unreachable, "the controller is gone"))
+}

@@ -1,0 +1,437 @@
+//! The metadata database: intent, and a cache of progress.
+//!
+//! Stored here: plans, migrations with their desired state, entities, batches, checkpoints, errors,
+//! schema changes, validations, events. Not stored here: credentials, and the authoritative position
+//! of any partition, which the destination holds. Deleting `partition_progress` changes no outcome.
+//!
+//! Each method is one whole transaction, named by its operation in spans and errors. SQL is in
+//! [`query`], one file per table.
+
+mod connect;
+mod error;
+mod lock;
+mod migration;
+pub mod query;
+mod tick;
+mod transact;
+
+pub use error::StoreError;
+pub use lock::MigrationLock;
+pub use migration::{EntityRows, NewMigration, PlanRows};
+pub use query::data_validation_result::NewResult;
+pub use query::legacy_entity_mapping::NewMapping;
+pub use query::outbox::NewEvent;
+pub use query::partition_progress::{PartitionPhase, PartitionProgress, PartitionUpdate};
+pub use query::plan::{NewPlan, StoredPlan};
+pub use tick::{Tick, TickOutcome};
+
+use proto::domain::frame::{NewPartition, PartitionState};
+use proto::domain::record::{
+    BatchProcessingStatus, DataValidationResult, EntityMigrationStatus, EntityStatus,
+    LegacyEntityMapping, MigrationCheckpoint, MigrationError, MigrationOrchestration,
+    SchemaChangeOperation,
+};
+use proto::domain::state::Command;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
+
+use query::{
+    batch_processing_status, data_validation_result, entity_migration_status, era,
+    legacy_entity_mapping, migration_checkpoint, migration_error, migration_orchestration,
+    partition_progress, plan, schema_change_operation,
+};
+use transact::transact;
+
+/// Schema of the metadata where nothing else is said.
+pub const DEFAULT_SCHEMA: &str = "drover_meta";
+
+/// The metadata database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+    schema: String,
+}
+
+/// What a name, an id or the beginning of an id leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// That migration.
+    One(Box<MigrationOrchestration>),
+    /// Nothing.
+    None,
+    /// Several, newest first.
+    Ambiguous(Vec<MigrationOrchestration>),
+}
+
+impl Store {
+    /// Connects, and makes or upgrades the schema.
+    pub async fn connect(options: PgConnectOptions, schema: &str) -> Result<Self, StoreError> {
+        let options = options.application_name("drover controller");
+        connect::install(&options, schema).await?;
+        let pool = connect::pool(options.clone(), schema, false).await?;
+        Ok(Self { pool, options, schema: schema.to_owned() })
+    }
+
+    /// Connects to what is there, only to read; makes nothing.
+    pub async fn open_existing(
+        options: PgConnectOptions,
+        schema: &str,
+    ) -> Result<Self, StoreError> {
+        let options = options.application_name("drover");
+        connect::check_installed(&options, schema).await?;
+        let pool = connect::pool(options.clone(), schema, true).await?;
+        Ok(Self { pool, options, schema: schema.to_owned() })
+    }
+
+    /// Ends every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Waits up to 10 s for the right to run the migration of that name.
+    pub async fn lock_migration(&self, name: &str) -> Result<MigrationLock, StoreError> {
+        MigrationLock::acquire(&self.options, &self.schema, name).await
+    }
+
+    /// Raises the era above every one before, and above `floor` (the highest the destination has
+    /// seen).
+    pub async fn next_era(&self, floor: i32) -> Result<i32, StoreError> {
+        transact(&self.pool, "raise the era", async |conn| Ok(era::raise(conn, floor).await?)).await
+    }
+
+    /// Creates a migration with its plan, rules and entities; it is pending.
+    pub async fn create_migration(
+        &self,
+        new: &NewMigration,
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact(&self.pool, "create a migration", async |conn| {
+            migration::create(conn, new).await
+        })
+        .await
+    }
+
+    /// Lets an edited plan take effect; refused where rows were copied by other rules.
+    pub async fn update_plan(
+        &self,
+        migration_id: Uuid,
+        rows: &PlanRows,
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact(&self.pool, "update the plan", async |conn| {
+            migration::update_plan(conn, migration_id, rows).await
+        })
+        .await
+    }
+
+    /// Applies a command to the migration's state; everything that follows from it is stored too.
+    pub async fn command(
+        &self,
+        migration_id: Uuid,
+        command: &Command,
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact(&self.pool, "change the migration's state", async |conn| {
+            migration::command(conn, migration_id, command).await
+        })
+        .await
+    }
+
+    /// The migration of that id.
+    pub async fn migration(&self, id: Uuid) -> Result<MigrationOrchestration, StoreError> {
+        transact(&self.pool, "read a migration", async |conn| {
+            migration_orchestration::get(conn, id).await?.ok_or(StoreError::NoMigration { id })
+        })
+        .await
+    }
+
+    /// The migration of that name, id, or beginning of an id (4 characters or more).
+    pub async fn find_migration(&self, wanted: &str) -> Result<Found, StoreError> {
+        let mut found = transact(&self.pool, "find a migration", async |conn| {
+            Ok(migration_orchestration::find(conn, wanted).await?)
+        })
+        .await?;
+        Ok(match (found.pop(), found.is_empty()) {
+            (None, _) => Found::None,
+            (Some(one), true) => Found::One(Box::new(one)),
+            (Some(last), false) => {
+                found.push(last);
+                Found::Ambiguous(found)
+            }
+        })
+    }
+
+    /// Migrations, newest first, behind the one with id `after`.
+    pub async fn list_migrations(
+        &self,
+        limit: i64,
+        after: Option<Uuid>,
+    ) -> Result<Vec<MigrationOrchestration>, StoreError> {
+        transact(&self.pool, "list migrations", async |conn| {
+            Ok(migration_orchestration::list(conn, limit, after).await?)
+        })
+        .await
+    }
+
+    /// The plan that a migration runs.
+    pub async fn plan(&self, migration_id: Uuid) -> Result<Option<StoredPlan>, StoreError> {
+        transact(&self.pool, "read the plan", async |conn| {
+            Ok(plan::of_migration(conn, migration_id).await?)
+        })
+        .await
+    }
+
+    /// The rules in use by a migration, in dependency order.
+    pub async fn rules(
+        &self,
+        migration_id: Uuid,
+    ) -> Result<Vec<LegacyEntityMapping>, StoreError> {
+        transact(&self.pool, "read the rules", async |conn| {
+            Ok(legacy_entity_mapping::of_migration(conn, migration_id).await?)
+        })
+        .await
+    }
+
+    /// A migration's entities in dependency order.
+    pub async fn entities(
+        &self,
+        migration_id: Uuid,
+    ) -> Result<Vec<EntityMigrationStatus>, StoreError> {
+        transact(&self.pool, "list entities", async |conn| {
+            Ok(entity_migration_status::list(conn, migration_id).await?)
+        })
+        .await
+    }
+
+    /// Stores what is known of an entity's number of rows; an estimate never undoes a count.
+    pub async fn set_entity_total(
+        &self,
+        migration_id: Uuid,
+        entity: &str,
+        records_total: i64,
+        is_exact: bool,
+    ) -> Result<(), StoreError> {
+        transact(&self.pool, "store an entity's total", async |conn| {
+            Ok(entity_migration_status::set_total(
+                conn,
+                migration_id,
+                entity,
+                records_total,
+                is_exact,
+            )
+            .await?)
+        })
+        .await
+    }
+
+    /// Moves an entity to a status. Completed also stores its last checkpoint; every change counts
+    /// the migration again.
+    pub async fn set_entity_status(
+        &self,
+        migration_id: Uuid,
+        entity: &str,
+        status: EntityStatus,
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact(&self.pool, "change an entity's status", async |conn| {
+            let id = migration_id;
+            let missing = || StoreError::NoMigration { id };
+            migration_orchestration::lock(conn, id).await?.ok_or_else(missing)?;
+            if entity_migration_status::lock(conn, id, &[entity]).await?.is_empty() {
+                return Err(StoreError::NoEntity { entity: entity.to_owned() });
+            }
+            entity_migration_status::recount(conn, id, &[entity]).await?;
+            entity_migration_status::set_status(conn, id, entity, status).await?;
+            if status == EntityStatus::Completed {
+                migration_checkpoint::insert_completion(conn, id, entity).await?;
+            }
+            migration_orchestration::recount(conn, id, 0).await?;
+            migration_orchestration::get(conn, id).await?.ok_or_else(missing)
+        })
+        .await
+    }
+
+    /// Says why an entity alone stands still, or that it does not.
+    pub async fn set_entity_blocked(
+        &self,
+        migration_id: Uuid,
+        entity: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        transact(&self.pool, "block an entity", async |conn| {
+            Ok(entity_migration_status::set_blocked(conn, migration_id, entity, reason).await?)
+        })
+        .await
+    }
+
+    /// A migration's partitions as they are known here, by entity and number.
+    pub async fn partitions(
+        &self,
+        migration_id: Uuid,
+    ) -> Result<Vec<PartitionProgress>, StoreError> {
+        transact(&self.pool, "list partitions", async |conn| {
+            Ok(partition_progress::list(conn, migration_id).await?)
+        })
+        .await
+    }
+
+    /// Keeps the partitions of an attempt; those that are there stay as they are.
+    pub async fn save_partitions(
+        &self,
+        migration_id: Uuid,
+        attempt: i32,
+        partitions: &[NewPartition],
+    ) -> Result<(), StoreError> {
+        transact(&self.pool, "save partitions", async |conn| {
+            Ok(partition_progress::insert(conn, migration_id, attempt, partitions).await?)
+        })
+        .await
+    }
+
+    /// Takes over the destination's word on every partition, and counts entities again.
+    pub async fn sync_partitions(
+        &self,
+        migration_id: Uuid,
+        attempt: i32,
+        states: &[PartitionState],
+    ) -> Result<Vec<PartitionProgress>, StoreError> {
+        transact(&self.pool, "take over positions", async |conn| {
+            let id = migration_id;
+            migration_orchestration::lock(conn, id).await?.ok_or(StoreError::NoMigration { id })?;
+            for state in states {
+                partition_progress::upsert_state(conn, id, attempt, state).await?;
+            }
+            let entities: Vec<&str> = states.iter().map(|state| state.entity.as_str()).collect();
+            entity_migration_status::recount(conn, id, &entities).await?;
+            migration_orchestration::recount(conn, id, 0).await?;
+            Ok(partition_progress::list(conn, id).await?)
+        })
+        .await
+    }
+
+    /// Stores everything that arrived since the last tick.
+    pub async fn apply_tick(
+        &self,
+        migration_id: Uuid,
+        tick: &Tick,
+    ) -> Result<TickOutcome, StoreError> {
+        transact(&self.pool, "persist", async |conn| tick::apply(conn, migration_id, tick).await)
+            .await
+    }
+
+    /// Stores a fault of the run, outside of any batch.
+    pub async fn add_fault(
+        &self,
+        migration_id: Uuid,
+        entity: Option<&str>,
+        error_code: &str,
+        error_message: &str,
+    ) -> Result<Uuid, StoreError> {
+        transact(&self.pool, "store a fault", async |conn| {
+            let id = migration_error::insert_fault(
+                conn,
+                migration_id,
+                entity,
+                error_code,
+                error_message,
+            )
+            .await?;
+            migration_orchestration::recount(conn, migration_id, 1).await?;
+            Ok(id)
+        })
+        .await
+    }
+
+    /// A migration's errors, oldest first, behind the one with id `after`.
+    pub async fn errors(
+        &self,
+        migration_id: Uuid,
+        entity: Option<&str>,
+        limit: i64,
+        after: Option<Uuid>,
+    ) -> Result<Vec<MigrationError>, StoreError> {
+        transact(&self.pool, "list errors", async |conn| {
+            Ok(migration_error::list(conn, migration_id, entity, limit, after).await?)
+        })
+        .await
+    }
+
+    /// The error of that id.
+    pub async fn get_error(&self, id: Uuid) -> Result<Option<MigrationError>, StoreError> {
+        transact(&self.pool, "read an error", async |conn| {
+            Ok(migration_error::get(conn, id).await?)
+        })
+        .await
+    }
+
+    /// An entity's batches with a higher number than `after`.
+    pub async fn batches(
+        &self,
+        entity_status_id: Uuid,
+        limit: i64,
+        after: i64,
+    ) -> Result<Vec<BatchProcessingStatus>, StoreError> {
+        transact(&self.pool, "list batches", async |conn| {
+            Ok(batch_processing_status::list(conn, entity_status_id, limit, after).await?)
+        })
+        .await
+    }
+
+    /// A migration's newest checkpoints, newest first.
+    pub async fn checkpoints(
+        &self,
+        migration_id: Uuid,
+        limit: i64,
+    ) -> Result<Vec<MigrationCheckpoint>, StoreError> {
+        transact(&self.pool, "list checkpoints", async |conn| {
+            Ok(migration_checkpoint::list(conn, migration_id, limit).await?)
+        })
+        .await
+    }
+
+    /// Stores schema changes as the destination's journal has them.
+    pub async fn save_schema_changes(
+        &self,
+        operations: &[SchemaChangeOperation],
+    ) -> Result<(), StoreError> {
+        transact(&self.pool, "save schema changes", async |conn| {
+            for operation in operations {
+                schema_change_operation::upsert(conn, operation).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A migration's schema changes in order.
+    pub async fn schema_changes(
+        &self,
+        migration_id: Uuid,
+    ) -> Result<Vec<SchemaChangeOperation>, StoreError> {
+        transact(&self.pool, "list schema changes", async |conn| {
+            Ok(schema_change_operation::list(conn, migration_id).await?)
+        })
+        .await
+    }
+
+    /// Stores the outcome of a check of the data.
+    pub async fn add_validation(
+        &self,
+        migration_id: Uuid,
+        result: &NewResult,
+    ) -> Result<Uuid, StoreError> {
+        transact(&self.pool, "store a validation", async |conn| {
+            Ok(data_validation_result::insert(conn, migration_id, result).await?)
+        })
+        .await
+    }
+
+    /// A migration's validations, oldest first.
+    pub async fn validations(
+        &self,
+        migration_id: Uuid,
+    ) -> Result<Vec<DataValidationResult>, StoreError> {
+        transact(&self.pool, "list validations", async |conn| {
+            Ok(data_validation_result::list(conn, migration_id).await?)
+        })
+        .await
+    }
+}
