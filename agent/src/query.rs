@@ -27,7 +27,7 @@ pub struct Desk {
     pub connections: BTreeMap<String, PgConnectOptions>,
     /// The run's snapshot.
     pub snapshot: SnapshotHolder,
-    run: RwLock<Option<Arc<RunContext>>>,
+    run: RwLock<Option<Result<Arc<RunContext>, Failure>>>,
 }
 
 impl Desk {
@@ -41,22 +41,28 @@ impl Desk {
         }
     }
 
-    /// Takes up a run.
-    pub async fn begin_run(&self, order: RunOrder) -> Result<(), Failure> {
+    /// Takes up a run; what is asked or assigned next finds it, or why it could not be taken up.
+    pub async fn begin_run(&self, order: RunOrder) {
+        let context = self.context(order).await;
+        *self.run.write().await = Some(context.map(Arc::new));
+    }
+
+    async fn context(&self, order: RunOrder) -> Result<RunContext, Failure> {
         let source = self.connection(&order.plan.source)?.clone();
         let destination = self.connection(&order.plan.destination)?.clone();
         let mut connection = open(&destination, Purpose::Write).await?;
         let numbers = install::entity_numbers(&mut connection, order.migration_id).await?;
         close(connection).await;
-        let context = RunContext::new(order, source, destination, self.holder, &numbers)?;
-        *self.run.write().await = Some(Arc::new(context));
-        Ok(())
+        RunContext::new(order, source, destination, self.holder, &numbers)
     }
 
     /// The run that is worked on.
     pub async fn run(&self) -> Result<Arc<RunContext>, Failure> {
-        self.run.read().await.clone().ok_or_else(|| {
-            Failure::new(FailureKind::Internal, "no run was ordered before this work")
+        self.run.read().await.clone().unwrap_or_else(|| {
+            Err(Failure::new(
+                FailureKind::Internal,
+                "no run was ordered before this work",
+            ))
         })
     }
 

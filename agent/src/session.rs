@@ -106,12 +106,7 @@ impl<L: LeaseStore> Session<L> {
         drain: &CancellationToken,
     ) {
         match order {
-            ControllerFrame::Run(order) => {
-                if let Err(failure) = self.desk.begin_run(*order).await {
-                    // The first assignment or query of the run will fail and tell the controller.
-                    warn!(reason = %failure, "a run could not be taken up");
-                }
-            }
+            ControllerFrame::Run(order) => self.desk.begin_run(*order).await,
             ControllerFrame::Assign(assignment) => {
                 let _ = queue.send(assignment).await;
             }

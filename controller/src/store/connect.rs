@@ -40,7 +40,9 @@ pub(super) async fn pool(
             Box::pin(async move {
                 set_search_path(conn, &schema).await?;
                 if is_read_only {
-                    sqlx::query("set default_transaction_read_only = on").execute(conn).await?;
+                    sqlx::query("set default_transaction_read_only = on")
+                        .execute(conn)
+                        .await?;
                 }
                 Ok(())
             })
@@ -52,12 +54,19 @@ pub(super) async fn pool(
 
 /// Makes the schema and its tables, or upgrades them; one process at a time.
 pub(super) async fn install(options: &PgConnectOptions, schema: &str) -> Result<(), StoreError> {
-    let mut conn = connect(options, schema).await.map_err(StoreError::Connect)?;
+    let mut conn = connect(options, schema)
+        .await
+        .map_err(StoreError::Connect)?;
     create_schema(&mut conn, schema)
         .await
-        .map_err(|source| StoreError::CreateSchema { schema: schema.to_owned(), source })?;
+        .map_err(|source| StoreError::CreateSchema {
+            schema: schema.to_owned(),
+            source,
+        })?;
     MIGRATOR.run(&mut conn).await.map_err(StoreError::Upgrade)?;
-    sqlx::query("select ensure_error_partitions()").execute(&mut conn).await?;
+    sqlx::query("select ensure_error_partitions()")
+        .execute(&mut conn)
+        .await?;
     // Ends the advisory lock too.
     conn.close().await.map_err(StoreError::Connect)
 }
@@ -67,22 +76,35 @@ pub(super) async fn check_installed(
     options: &PgConnectOptions,
     schema: &str,
 ) -> Result<(), StoreError> {
-    let mut conn = connect(options, schema).await.map_err(StoreError::Connect)?;
-    let is_there: bool =
-        sqlx::query_scalar("select to_regclass(quote_ident($1) || '._sqlx_migrations') is not null")
-            .bind(schema)
-            .fetch_one(&mut conn)
-            .await?;
+    let mut conn = connect(options, schema)
+        .await
+        .map_err(StoreError::Connect)?;
+    let is_there: bool = sqlx::query_scalar(
+        "select to_regclass(quote_ident($1) || '._sqlx_migrations') is not null",
+    )
+    .bind(schema)
+    .fetch_one(&mut conn)
+    .await?;
     if !is_there {
-        return Err(StoreError::NotInstalled { schema: schema.to_owned() });
+        return Err(StoreError::NotInstalled {
+            schema: schema.to_owned(),
+        });
     }
     let found: i64 =
         sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success")
             .fetch_one(&mut conn)
             .await?;
-    let needed = MIGRATOR.iter().map(|step| step.version).max().unwrap_or_default();
+    let needed = MIGRATOR
+        .iter()
+        .map(|step| step.version)
+        .max()
+        .unwrap_or_default();
     conn.close().await.map_err(StoreError::Connect)?;
-    if found == needed { Ok(()) } else { Err(StoreError::OtherVersion { found, needed }) }
+    if found == needed {
+        Ok(())
+    } else {
+        Err(StoreError::OtherVersion { found, needed })
+    }
 }
 
 async fn set_search_path(conn: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
@@ -107,7 +129,9 @@ async fn create_schema(conn: &mut PgConnection, schema: &str) -> Result<(), sqlx
     if !is_there {
         // A role that may not create schemas can still use one made for it.
         let quoted = proto::domain::catalog::quote_ident(schema);
-        sqlx::query(&format!("create schema {quoted}")).execute(conn).await?;
+        sqlx::query(&format!("create schema {quoted}"))
+            .execute(conn)
+            .await?;
     }
     Ok(())
 }

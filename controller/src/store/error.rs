@@ -93,7 +93,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
-        Self::Database { operation: "run a statement", source }
+        Self::Database {
+            operation: "run a statement",
+            source,
+        }
     }
 }
 
@@ -148,7 +151,11 @@ impl StoreError {
             message = format!("{message}: {error}");
             cause = error.source();
         }
-        Failure { kind: self.kind(), message, sqlstate: self.sqlstate() }
+        Failure {
+            kind: self.kind(),
+            message,
+            sqlstate: self.sqlstate(),
+        }
     }
 
     fn kind(&self) -> FailureKind {

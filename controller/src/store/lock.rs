@@ -25,8 +25,13 @@ impl MigrationLock {
         schema: &str,
         name: &str,
     ) -> Result<Self, StoreError> {
-        let mut conn = connect::connect(options, schema).await.map_err(StoreError::Connect)?;
-        let failed = |source| StoreError::Lock { name: name.to_owned(), source };
+        let mut conn = connect::connect(options, schema)
+            .await
+            .map_err(StoreError::Connect)?;
+        let failed = |source| StoreError::Lock {
+            name: name.to_owned(),
+            source,
+        };
         sqlx::query("select set_config('lock_timeout', $1, false)")
             .bind(format!("{}ms", PATIENCE.as_millis()))
             .execute(&mut conn)
@@ -40,9 +45,14 @@ impl MigrationLock {
         .execute(&mut conn)
         .await;
         match locked {
-            Ok(_) => Ok(Self { name: name.to_owned(), conn }),
+            Ok(_) => Ok(Self {
+                name: name.to_owned(),
+                conn,
+            }),
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
-                Err(StoreError::AlreadyRunning { name: name.to_owned() })
+                Err(StoreError::AlreadyRunning {
+                    name: name.to_owned(),
+                })
             }
             Err(source) => Err(failed(source)),
         }
@@ -51,12 +61,18 @@ impl MigrationLock {
     /// Fails when the connection, and so the lock, is lost.
     pub async fn check(&mut self) -> Result<(), StoreError> {
         let name = self.name.clone();
-        self.conn.ping().await.map_err(|source| StoreError::Lock { name, source })
+        self.conn
+            .ping()
+            .await
+            .map_err(|source| StoreError::Lock { name, source })
     }
 
     /// Gives the lock back.
     pub async fn release(self) -> Result<(), StoreError> {
         let name = self.name;
-        self.conn.close().await.map_err(|source| StoreError::Lock { name, source })
+        self.conn
+            .close()
+            .await
+            .map_err(|source| StoreError::Lock { name, source })
     }
 }

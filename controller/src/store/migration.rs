@@ -85,7 +85,10 @@ pub(super) async fn create(
     store_entities(conn, new.id, &new.plan).await?;
     migration_orchestration::recount(conn, new.id, 0).await?;
     if new.rows_estimate >= OWN_BATCH_PARTITION_ROWS {
-        sqlx::query("select create_batch_partition($1)").bind(new.id).execute(&mut *conn).await?;
+        sqlx::query("select create_batch_partition($1)")
+            .bind(new.id)
+            .execute(&mut *conn)
+            .await?;
     }
     migration_orchestration::get(conn, new.id)
         .await?
@@ -101,8 +104,11 @@ pub(super) async fn update_plan(
     locked(conn, id).await?;
     let plan_id = plan::upsert(conn, &rows.plan).await?;
     migration_orchestration::set_plan(conn, id, plan_id, &rows.configuration).await?;
-    let kept: Vec<&str> =
-        rows.entities.iter().map(|entity| entity.mapping.entity.as_str()).collect();
+    let kept: Vec<&str> = rows
+        .entities
+        .iter()
+        .map(|entity| entity.mapping.entity.as_str())
+        .collect();
     let begun = entity_migration_status::remove_others(conn, id, &kept).await?;
     if let Some(entity) = begun.into_iter().next() {
         return Err(StoreError::PlanChanged { entity });
@@ -152,7 +158,9 @@ pub(super) async fn command(
 }
 
 async fn locked(conn: &mut PgConnection, id: Uuid) -> Result<MigrationOrchestration, StoreError> {
-    migration_orchestration::lock(conn, id).await?.ok_or(StoreError::NoMigration { id })
+    migration_orchestration::lock(conn, id)
+        .await?
+        .ok_or(StoreError::NoMigration { id })
 }
 
 async fn store_entities(
@@ -192,8 +200,10 @@ fn event(
         (_, MigrationStatus::Completed) => ("migration_completed", Some("succeeded")),
         (_, MigrationStatus::Failed) => ("migration_completed", Some("cancelled")),
         (_, MigrationStatus::Pending) => ("migration_completed", Some("rolled_back")),
-        (MigrationStatus::Running | MigrationStatus::Completed | MigrationStatus::Failed,
-         MigrationStatus::RollingBack) => ("migration_rollback_started", None),
+        (
+            MigrationStatus::Running | MigrationStatus::Completed | MigrationStatus::Failed,
+            MigrationStatus::RollingBack,
+        ) => ("migration_rollback_started", None),
         (_, MigrationStatus::Running | MigrationStatus::RollingBack) => {
             (activity_event(next), None)
         }
@@ -245,7 +255,9 @@ fn name_taken(error: sqlx::Error, name: &str) -> StoreError {
         sqlx::Error::Database(refused)
             if refused.constraint() == Some("migration_orchestration_name") =>
         {
-            StoreError::NameTaken { name: name.to_owned() }
+            StoreError::NameTaken {
+                name: name.to_owned(),
+            }
         }
         _ => error.into(),
     }
@@ -254,7 +266,9 @@ fn name_taken(error: sqlx::Error, name: &str) -> StoreError {
 fn plan_changed(error: sqlx::Error, entity: &str) -> StoreError {
     match &error {
         sqlx::Error::Database(refused) if refused.constraint() == Some("mapping_hash_written") => {
-            StoreError::PlanChanged { entity: entity.to_owned() }
+            StoreError::PlanChanged {
+                entity: entity.to_owned(),
+            }
         }
         _ => error.into(),
     }

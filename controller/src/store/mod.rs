@@ -71,7 +71,11 @@ impl Store {
         let options = options.application_name("drover controller");
         connect::install(&options, schema).await?;
         let pool = connect::pool(options.clone(), schema, false).await?;
-        Ok(Self { pool, options, schema: schema.to_owned() })
+        Ok(Self {
+            pool,
+            options,
+            schema: schema.to_owned(),
+        })
     }
 
     /// Connects to what is there, only to read; makes nothing.
@@ -82,7 +86,11 @@ impl Store {
         let options = options.application_name("drover");
         connect::check_installed(&options, schema).await?;
         let pool = connect::pool(options.clone(), schema, true).await?;
-        Ok(Self { pool, options, schema: schema.to_owned() })
+        Ok(Self {
+            pool,
+            options,
+            schema: schema.to_owned(),
+        })
     }
 
     /// Ends every connection.
@@ -97,8 +105,11 @@ impl Store {
 
     /// Raises the era above every one before, and above `floor` (the highest the destination has
     /// seen).
-    pub async fn next_era(&self, floor: i32) -> Result<i32, StoreError> {
-        transact(&self.pool, "raise the era", async |conn| Ok(era::raise(conn, floor).await?)).await
+    pub async fn next_era(&self, floor: u32) -> Result<u32, StoreError> {
+        transact(&self.pool, "raise the era", async |conn| {
+            Ok(era::raise(conn, floor).await?)
+        })
+        .await
     }
 
     /// Creates a migration with its plan, rules and entities; it is pending.
@@ -139,7 +150,9 @@ impl Store {
     /// The migration of that id.
     pub async fn migration(&self, id: Uuid) -> Result<MigrationOrchestration, StoreError> {
         transact(&self.pool, "read a migration", async |conn| {
-            migration_orchestration::get(conn, id).await?.ok_or(StoreError::NoMigration { id })
+            migration_orchestration::get(conn, id)
+                .await?
+                .ok_or(StoreError::NoMigration { id })
         })
         .await
     }
@@ -181,10 +194,7 @@ impl Store {
     }
 
     /// The rules in use by a migration, in dependency order.
-    pub async fn rules(
-        &self,
-        migration_id: Uuid,
-    ) -> Result<Vec<LegacyEntityMapping>, StoreError> {
+    pub async fn rules(&self, migration_id: Uuid) -> Result<Vec<LegacyEntityMapping>, StoreError> {
         transact(&self.pool, "read the rules", async |conn| {
             Ok(legacy_entity_mapping::of_migration(conn, migration_id).await?)
         })
@@ -234,9 +244,16 @@ impl Store {
         transact(&self.pool, "change an entity's status", async |conn| {
             let id = migration_id;
             let missing = || StoreError::NoMigration { id };
-            migration_orchestration::lock(conn, id).await?.ok_or_else(missing)?;
-            if entity_migration_status::lock(conn, id, &[entity]).await?.is_empty() {
-                return Err(StoreError::NoEntity { entity: entity.to_owned() });
+            migration_orchestration::lock(conn, id)
+                .await?
+                .ok_or_else(missing)?;
+            if entity_migration_status::lock(conn, id, &[entity])
+                .await?
+                .is_empty()
+            {
+                return Err(StoreError::NoEntity {
+                    entity: entity.to_owned(),
+                });
             }
             entity_migration_status::recount(conn, id, &[entity]).await?;
             entity_migration_status::set_status(conn, id, entity, status).await?;
@@ -244,7 +261,9 @@ impl Store {
                 migration_checkpoint::insert_completion(conn, id, entity).await?;
             }
             migration_orchestration::recount(conn, id, 0).await?;
-            migration_orchestration::get(conn, id).await?.ok_or_else(missing)
+            migration_orchestration::get(conn, id)
+                .await?
+                .ok_or_else(missing)
         })
         .await
     }
@@ -295,7 +314,9 @@ impl Store {
     ) -> Result<Vec<PartitionProgress>, StoreError> {
         transact(&self.pool, "take over positions", async |conn| {
             let id = migration_id;
-            migration_orchestration::lock(conn, id).await?.ok_or(StoreError::NoMigration { id })?;
+            migration_orchestration::lock(conn, id)
+                .await?
+                .ok_or(StoreError::NoMigration { id })?;
             for state in states {
                 partition_progress::upsert_state(conn, id, attempt, state).await?;
             }
@@ -313,8 +334,10 @@ impl Store {
         migration_id: Uuid,
         tick: &Tick,
     ) -> Result<TickOutcome, StoreError> {
-        transact(&self.pool, "persist", async |conn| tick::apply(conn, migration_id, tick).await)
-            .await
+        transact(&self.pool, "persist", async |conn| {
+            tick::apply(conn, migration_id, tick).await
+        })
+        .await
     }
 
     /// Stores a fault of the run, outside of any batch.

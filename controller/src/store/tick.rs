@@ -66,13 +66,17 @@ pub(super) async fn apply(
         .await?
         .ok_or(StoreError::NoMigration { id: migration_id })?;
 
-    let partition_ids: Vec<Uuid> = tick.batches.iter().map(|batch| batch.partition_id).collect();
+    let partition_ids: Vec<Uuid> = tick
+        .batches
+        .iter()
+        .map(|batch| batch.partition_id)
+        .collect();
     let partitions = partition_progress::lock(conn, migration_id, &partition_ids).await?;
     let mut names: Vec<&str> = partitions.iter().map(|part| part.entity.as_str()).collect();
     names.extend(tick.throughput.iter().map(|(entity, _)| entity.as_str()));
     let entities = entity_migration_status::lock(conn, migration_id, &names).await?;
 
-    let accepted = Accepted::of(tick, partitions, entities);
+    let accepted = Accepted::of(tick, &partitions, &entities);
     batch_processing_status::insert(conn, migration_id, tick.max_retries, &accepted.batches)
         .await?;
     let new_error_count = migration_error::insert(conn, migration_id, &accepted.errors).await?;
@@ -111,13 +115,17 @@ struct Accepted {
 impl Accepted {
     fn of(
         tick: &Tick,
-        partitions: Vec<PartitionProgress>,
-        entities: Vec<EntityMigrationStatus>,
+        partitions: &[PartitionProgress],
+        entities: &[EntityMigrationStatus],
     ) -> Self {
-        let mut partitions: BTreeMap<Uuid, PartitionProgress> =
-            partitions.into_iter().map(|part| (part.partition_id, part)).collect();
-        let mut entities: BTreeMap<String, EntityMigrationStatus> =
-            entities.into_iter().map(|entity| (entity.entity.clone(), entity)).collect();
+        let mut partitions: BTreeMap<Uuid, PartitionProgress> = partitions
+            .iter()
+            .map(|part| (part.partition_id, part.clone()))
+            .collect();
+        let mut entities: BTreeMap<String, EntityMigrationStatus> = entities
+            .iter()
+            .map(|entity| (entity.entity.clone(), entity.clone()))
+            .collect();
         let mut accepted = Self::default();
         for report in &tick.batches {
             let known = partitions
@@ -126,7 +134,8 @@ impl Accepted {
             match known {
                 None => push_once(&mut accepted.unknown, report.partition_id),
                 // An attempt that was undone, or a report that is stored already.
-                Some((part, _)) if report.attempt != part.attempt || report.seq <= part.acked_seq => {}
+                Some((part, _))
+                    if report.attempt != part.attempt || report.seq <= part.acked_seq => {}
                 Some((part, _)) if report.seq > part.acked_seq + 1 => {
                     push_once(&mut accepted.behind, (part.partition_id, part.acked_seq));
                 }
@@ -142,7 +151,9 @@ impl Accepted {
             }
         }
         // A gap that a later report of the same tick closed is none.
-        accepted.behind.retain(|(id, seq)| accepted.acked.contains(&(*id, *seq)));
+        accepted
+            .behind
+            .retain(|(id, seq)| accepted.acked.contains(&(*id, *seq)));
         accepted
     }
 
@@ -206,7 +217,10 @@ fn new_checkpoint(report: &BatchReport, entity: &EntityMigrationStatus) -> NewCh
         partition: report.partition_id,
         attempt: report.attempt,
         seq: report.seq,
-        cursor: report.cursor.as_ref().map(|cursor| cursor.0.as_slice().into()),
+        cursor: report
+            .cursor
+            .as_ref()
+            .map(|cursor| cursor.0.as_slice().into()),
         token: report.token,
         entity_hash: entity.entity_hash.clone(),
     };
@@ -235,9 +249,15 @@ fn error_summary(report: &BatchReport) -> Option<String> {
     for error in &report.errors {
         *codes.entry(&error.error_code).or_default() += 1;
     }
-    let codes: Vec<String> =
-        codes.iter().map(|(code, count)| format!("{code} ({count})")).collect();
-    Some(format!("{} rows failed: {}", report.errors.len(), codes.join(", ")))
+    let codes: Vec<String> = codes
+        .iter()
+        .map(|(code, count)| format!("{code} ({count})"))
+        .collect();
+    Some(format!(
+        "{} rows failed: {}",
+        report.errors.len(),
+        codes.join(", ")
+    ))
 }
 
 fn push_once<T: PartialEq>(list: &mut Vec<T>, item: T) {

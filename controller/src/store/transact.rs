@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use proto::runtime::backoff::Backoff;
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument;
 
 use super::error::StoreError;
 
 const TRIES: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 
 /// Runs `work` in a transaction of its own. A serialization failure or deadlock runs it again, so it
 /// must do nothing but database work.
@@ -28,7 +29,7 @@ where
             match once(pool, &work).await {
                 Err(error) if error.is_passing() && tried < TRIES => {
                     tracing::debug!(operation, tried, "transaction is tried again");
-                    tokio::time::sleep(pause(tried)).await;
+                    tokio::time::sleep(BACKOFF.delay(tried, rand::random())).await;
                 }
                 outcome => return outcome.map_err(|error| error.during(operation)),
             }
@@ -47,9 +48,4 @@ where
     let value = work(&mut transaction).await?;
     transaction.commit().await?;
     Ok(value)
-}
-
-/// Doubles with every try; up to half of it is left to chance.
-fn pause(tried: u32) -> Duration {
-    FIRST_PAUSE * 2_u32.pow(tried - 1).min(16) / 2 + FIRST_PAUSE.mul_f64(rand::random())
 }

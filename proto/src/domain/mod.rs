@@ -4,11 +4,13 @@
 //! arguments.
 
 pub mod catalog;
+pub mod compile;
 pub mod compiled;
 pub mod failure;
 pub mod frame;
 pub mod id;
 pub mod key;
+pub mod plan;
 pub mod record;
 pub mod state;
 pub mod token;

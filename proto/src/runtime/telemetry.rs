@@ -8,12 +8,12 @@
 
 mod export;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, filter};
@@ -42,6 +42,9 @@ pub struct Service {
     pub version: &'static str,
 }
 
+/// Takes one log line at a time, line end included: stderr, or something that spares a progress bar.
+pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -65,13 +68,13 @@ pub struct Telemetry {
 }
 
 /// Sets up logs and, where asked for, spans of this process. Must be called once, inside a Tokio
-/// runtime; `writer` gets the log lines (stderr, or something that spares a progress bar).
+/// runtime.
 pub fn init(
     service: Service,
     environment: &Environment,
-    writer: BoxMakeWriter,
+    sink: LogSink,
 ) -> Result<Telemetry, TelemetryError> {
-    let logs = tracing_subscriber::fmt::layer().with_writer(writer);
+    let logs = tracing_subscriber::fmt::layer().with_writer(move || LineWriter(sink.clone()));
     let logs = match environment.get("DROVER_LOG_FORMAT").unwrap_or("text") {
         "json" => logs.json().flatten_event(true).boxed(),
         "text" => logs.with_ansi(has_colour(environment)).boxed(),
@@ -146,6 +149,20 @@ fn log_filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::builder()
         .parse(format!("{},{directives}", quiet.join(",")))
         .map_err(TelemetryError::Filter)
+}
+
+/// The formatter writes an event in one piece.
+struct LineWriter(LogSink);
+
+impl Write for LineWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn has_colour(environment: &Environment) -> bool {

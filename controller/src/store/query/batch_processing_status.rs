@@ -74,12 +74,32 @@ pub async fn insert(
     .bind(column(|batch| batch.records_successful))
     .bind(column(|batch| batch.records_failed))
     .bind(column(|batch| batch.processing_duration_ms))
-    .bind(batches.iter().map(|batch| batch.retry_count).collect::<Vec<i32>>())
-    .bind(batches.iter().map(|batch| batch.error_summary.as_deref()).collect::<Vec<_>>())
+    .bind(
+        batches
+            .iter()
+            .map(|batch| batch.retry_count)
+            .collect::<Vec<i32>>(),
+    )
+    .bind(
+        batches
+            .iter()
+            .map(|batch| batch.error_summary.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .bind(uuids(|batch| batch.partition_id))
-    .bind(batches.iter().map(|batch| batch.attempt).collect::<Vec<i32>>())
+    .bind(
+        batches
+            .iter()
+            .map(|batch| batch.attempt)
+            .collect::<Vec<i32>>(),
+    )
     .bind(column(|batch| batch.seq))
-    .bind(batches.iter().map(|batch| batch.entity_hash.as_str()).collect::<Vec<_>>())
+    .bind(
+        batches
+            .iter()
+            .map(|batch| batch.entity_hash.as_str())
+            .collect::<Vec<_>>(),
+    )
     .execute(conn)
     .await?;
     Ok(())

@@ -115,7 +115,13 @@ pub async fn list(
         "select {COLUMNS} from entity_migration_status
          where migration_id = $1 order by dependency_order"
     );
-    sqlx::query(&sql).bind(migration_id).fetch_all(conn).await?.iter().map(record).collect()
+    sqlx::query(&sql)
+        .bind(migration_id)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(record)
+        .collect()
 }
 
 /// These entities; nobody else changes them until the transaction ends.
@@ -128,7 +134,11 @@ pub async fn lock(
         "select {COLUMNS} from entity_migration_status
          where migration_id = $1 and entity = any ($2) order by dependency_order for update"
     );
-    let rows = sqlx::query(&sql).bind(migration_id).bind(entities).fetch_all(conn).await?;
+    let rows = sqlx::query(&sql)
+        .bind(migration_id)
+        .bind(entities)
+        .fetch_all(conn)
+        .await?;
     rows.iter().map(record).collect()
 }
 
@@ -236,8 +246,10 @@ pub async fn set_throughput(
     migration_id: Uuid,
     rates: &[(String, f64)],
 ) -> Result<(), sqlx::Error> {
-    let (entities, rates): (Vec<&str>, Vec<f64>) =
-        rates.iter().map(|(entity, rate)| (entity.as_str(), *rate)).unzip();
+    let (entities, rates): (Vec<&str>, Vec<f64>) = rates
+        .iter()
+        .map(|(entity, rate)| (entity.as_str(), *rate))
+        .unzip();
     sqlx::query(
         "update entity_migration_status e set throughput_per_second = r.rate
          from unnest($2::text[], $3::float8[]) as r (entity, rate)

@@ -59,9 +59,19 @@ pub async fn insert(
     .bind(texts(|checkpoint| &checkpoint.entity_name))
     .bind(texts(|checkpoint| checkpoint.checkpoint_type.as_str()))
     .bind(numbers(|checkpoint| checkpoint.batch_number))
-    .bind(checkpoints.iter().map(|c| c.last_source_id.as_deref()).collect::<Vec<_>>())
+    .bind(
+        checkpoints
+            .iter()
+            .map(|c| c.last_source_id.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .bind(numbers(|checkpoint| checkpoint.records_processed))
-    .bind(checkpoints.iter().map(|c| &c.system_state).collect::<Vec<_>>())
+    .bind(
+        checkpoints
+            .iter()
+            .map(|c| &c.system_state)
+            .collect::<Vec<_>>(),
+    )
     .execute(conn)
     .await?;
     Ok(())

@@ -1,9 +1,9 @@
 //! Table `migration_error`: rows that failed, and faults of the run.
 
+use chrono::{DateTime, Utc};
 use proto::domain::failure::error_type;
 use proto::domain::record::MigrationError;
 use serde_json::Value;
-use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -83,9 +83,24 @@ pub async fn insert(
     .bind(texts(|error| &error.error_code))
     .bind(texts(|error| &error.error_message))
     .bind(texts(|error| &error.source_record_id))
-    .bind(errors.iter().map(|error| &error.source_data).collect::<Vec<_>>())
-    .bind(errors.iter().map(|error| &error.context).collect::<Vec<_>>())
-    .bind(errors.iter().map(|error| error.occurred_at).collect::<Vec<_>>())
+    .bind(
+        errors
+            .iter()
+            .map(|error| &error.source_data)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        errors
+            .iter()
+            .map(|error| &error.context)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        errors
+            .iter()
+            .map(|error| error.occurred_at)
+            .collect::<Vec<_>>(),
+    )
     .bind(uuids(|error| error.partition_id))
     .bind(errors.iter().map(|error| error.attempt).collect::<Vec<_>>())
     .bind(errors.iter().map(|error| error.seq).collect::<Vec<_>>())

@@ -95,7 +95,13 @@ pub async fn find(
                and length($1) >= 4 and starts_with(id::text, lower($1))) as found
          order by created_at desc, id limit 20"
     );
-    sqlx::query(&sql).bind(wanted).fetch_all(conn).await?.iter().map(record).collect()
+    sqlx::query(&sql)
+        .bind(wanted)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(record)
+        .collect()
 }
 
 /// Migrations, newest first, behind the one with id `after`.
@@ -112,7 +118,14 @@ pub async fn list(
                    < (select a.created_at, a.id from migration_orchestration a where a.id = $2))
          order by o.created_at desc, o.id desc limit $1"
     );
-    sqlx::query(&sql).bind(limit).bind(after).fetch_all(conn).await?.iter().map(record).collect()
+    sqlx::query(&sql)
+        .bind(limit)
+        .bind(after)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(record)
+        .collect()
 }
 
 /// Stores the state that follows a command; completed means 100 %.

@@ -24,7 +24,10 @@ impl NewEvent {
     fn data(&self) -> Value {
         let mut data = self.more.clone();
         data.insert("entity".to_owned(), Value::from(self.entity.as_str()));
-        data.insert("progress_percentage".to_owned(), Value::from(self.progress_percentage));
+        data.insert(
+            "progress_percentage".to_owned(),
+            Value::from(self.progress_percentage),
+        );
         data.insert("throughput".to_owned(), Value::from(self.throughput));
         Value::Object(data)
     }
@@ -39,7 +42,10 @@ pub async fn insert(
     if events.is_empty() {
         return Ok(());
     }
-    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let types: Vec<&str> = events
+        .iter()
+        .map(|event| event.event_type.as_str())
+        .collect();
     let data: Vec<Value> = events.iter().map(NewEvent::data).collect();
     sqlx::query(
         "insert into outbox (event_type, migration_id, data)

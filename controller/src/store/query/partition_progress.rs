@@ -51,7 +51,10 @@ impl FromStr for PartitionPhase {
             "running" => Ok(Self::Running),
             "done" => Ok(Self::Done),
             "blocked" => Ok(Self::Blocked),
-            _ => Err(UnknownValue { kind: "PartitionPhase", value: text.to_owned() }),
+            _ => Err(UnknownValue {
+                kind: "PartitionPhase",
+                value: text.to_owned(),
+            }),
         }
     }
 }
@@ -157,7 +160,11 @@ pub async fn upsert_state(
     attempt: i32,
     state: &PartitionState,
 ) -> Result<(), sqlx::Error> {
-    let phase = if state.is_done { PartitionPhase::Done } else { PartitionPhase::Pending };
+    let phase = if state.is_done {
+        PartitionPhase::Done
+    } else {
+        PartitionPhase::Pending
+    };
     sqlx::query(
         "insert into partition_progress as p
              (partition_id, migration_id, entity, number, after, upto, attempt, state, seq, cursor,
@@ -231,10 +238,7 @@ pub async fn lock(
 
 /// Moves partitions forward; a position behind the one known changes nothing but what was
 /// acknowledged.
-pub async fn advance(
-    conn: &mut PgConnection,
-    positions: &[Position],
-) -> Result<(), sqlx::Error> {
+pub async fn advance(conn: &mut PgConnection, positions: &[Position]) -> Result<(), sqlx::Error> {
     for position in positions {
         sqlx::query(
             "update partition_progress set
@@ -314,7 +318,10 @@ fn record(row: &PgRow) -> Result<PartitionProgress, sqlx::Error> {
         migration_id: row.try_get("migration_id")?,
         entity: row.try_get("entity")?,
         number: row.try_get("number")?,
-        range: KeyRange { after: key("after")?, upto: key("upto")? },
+        range: KeyRange {
+            after: key("after")?,
+            upto: key("upto")?,
+        },
         phase: parsed(row, "state")?,
         attempt: row.try_get("attempt")?,
         seq: row.try_get("seq")?,

@@ -85,11 +85,10 @@ fn resource(service: Service, environment: &Environment) -> Resource {
         ("service.version", service.version.to_owned()),
         ("service.instance.id", Uuid::new_v4().to_string()),
     ];
-    let is_named = environment.get("OTEL_SERVICE_NAME").is_some();
     Resource::builder()
         .with_attributes(
             ours.into_iter()
-                .filter(|(key, _)| !is_given(key) && !(is_named && *key == "service.name"))
+                .filter(|(key, _)| !is_given(key))
                 .map(|(key, value)| KeyValue::new(key, value)),
         )
         .build()

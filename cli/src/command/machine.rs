@@ -1,0 +1,98 @@
+//! Controller and agent in one process: the agent as a task behind an in-memory pipe.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent::app::AgentSettings;
+use controller::link::AgentLink;
+use proto::domain::failure::Failure;
+use proto::domain::frame::{AgentFrame, ControllerFrame};
+use proto::runtime::pipe;
+use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::PlanFile;
+use crate::context::Context;
+use crate::stop::Stop;
+
+/// Frames that may be under way in each direction.
+const PIPE_CAPACITY: usize = 64;
+/// How long the agent may take to end once the controller has.
+const END_WITHIN: Duration = Duration::from_secs(15);
+
+/// The two databases of a plan.
+#[derive(Clone)]
+pub struct Databases {
+    /// Connections by their names in the plan.
+    pub connections: BTreeMap<String, PgConnectOptions>,
+    /// The one that rows are written to.
+    pub destination: PgConnectOptions,
+}
+
+impl Databases {
+    /// The databases that a plan names, from the configuration.
+    pub fn of(context: &Context, file: &PlanFile) -> Result<Self, Stop> {
+        let configured = context.connections()?;
+        let source = configured.get(&file.plan.source.connection)?;
+        let destination = configured.get(&file.plan.destination.connection)?;
+        let connections = [
+            (source.name, source.options),
+            (destination.name, destination.options.clone()),
+        ];
+        Ok(Self {
+            connections: connections.into(),
+            destination: destination.options,
+        })
+    }
+}
+
+/// A running agent.
+pub struct LocalAgent {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Failure>>,
+}
+
+impl LocalAgent {
+    /// Starts an agent with these connections; the link is for the controller.
+    pub fn start(context: &Context, databases: &Databases, lanes: u32) -> (AgentLink, Self) {
+        let (controller_end, agent_end) = pipe::pair::<ControllerFrame, AgentFrame>(PIPE_CAPACITY);
+        let settings = AgentSettings {
+            agent_id: "local".to_owned(),
+            region: "local".to_owned(),
+            capacity: lanes,
+            connections: databases.connections.clone(),
+        };
+        // Its own signal: on Ctrl-C the controller lets it finish the batch in hand.
+        let stop = CancellationToken::new();
+        let task = context.shutdown.spawn(
+            "agent",
+            agent::app::serve(settings, agent_end, stop.clone()),
+        );
+        (controller_end, Self { stop, task })
+    }
+
+    /// Ends the agent; what it failed with, if it did.
+    pub async fn end(mut self) -> Option<Failure> {
+        self.stop.cancel();
+        match tokio::time::timeout(END_WITHIN, &mut self.task).await {
+            Ok(Ok(result)) => result.err(),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the agent ended without a word");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the agent did not end in time");
+                self.task.abort();
+                None
+            }
+        }
+    }
+}
+
+/// A future that was dropped leaves no agent behind.
+impl Drop for LocalAgent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,74 @@
+//! Reads a plan file, and says what is wrong with it.
+
+use std::io::Read;
+use std::path::Path;
+
+use controller::app::RunError;
+use proto::domain::plan::{self, Plan, Problems};
+use serde_json::json;
+
+use crate::exit::Code;
+use crate::stop::Stop;
+
+/// A plan file with its text.
+#[derive(Debug)]
+pub struct PlanFile {
+    /// Its path, as it was given.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// What it says.
+    pub plan: Plan,
+}
+
+/// Reads and parses a plan; `-` is stdin.
+pub fn read(path: &Path) -> Result<PlanFile, Stop> {
+    let mut text = String::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    result.map_err(|error| Stop::usage(format!("cannot read plan {}: {error}", path.display())))?;
+    parse(path.display().to_string(), text)
+}
+
+/// Parses the text of a plan.
+pub fn parse(path: String, text: String) -> Result<PlanFile, Stop> {
+    let plan = plan::parse(&text).map_err(|problems| invalid(&problems))?;
+    Ok(PlanFile { path, text, plan })
+}
+
+/// What keeps a plan from being run.
+pub fn refused(error: &RunError) -> Stop {
+    match error {
+        RunError::Plan(problems) => invalid(problems),
+        RunError::Failed(failure) => Stop::failed(failure),
+    }
+}
+
+fn invalid(problems: &Problems) -> Stop {
+    let all = &problems.0;
+    let lines = all.iter().map(|problem| match problem.line {
+        0 => format!("{}: {}", problem.path, problem.message),
+        line => format!("{}: {} (line {line})", problem.path, problem.message),
+    });
+    let values: Vec<_> = all
+        .iter()
+        .map(|problem| {
+            json!({
+                "path": problem.path,
+                "line": problem.line,
+                "column": problem.column,
+                "message": problem.message,
+            })
+        })
+        .collect();
+    let count = match all.len() {
+        1 => "one problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    Stop::new(Code::Usage, "INVALID_PLAN", format!("the plan has {count}"))
+        .listing(lines.collect())
+        .with("problems", json!(values))
+}

@@ -1,0 +1,207 @@
+//! A migration and its entities, as a table and as one JSON object.
+
+use chrono::{DateTime, Utc};
+use proto::domain::record::{EntityMigrationStatus, EntityStatus, MigrationOrchestration};
+use serde::Serialize;
+
+use super::human;
+use super::table::{Align, Table};
+
+/// A migration as it is stored: the orchestration's attributes, and its entities beside them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The migration.
+    #[serde(flatten)]
+    pub migration: MigrationOrchestration,
+    /// Its entities in order of dependency.
+    pub entities: Vec<EntityMigrationStatus>,
+}
+
+/// Where the rows of an entity went. Source rows = the sum of the others, once all are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Rows of the source, those that `where` leaves out included.
+    pub source: i64,
+    /// In the destination.
+    pub written: i64,
+    /// Set aside for a fault of their own.
+    pub quarantined: i64,
+    /// Set aside because their parent is.
+    pub held: i64,
+    /// Left out by `where`.
+    pub filtered: i64,
+    /// Left as they were by `on_conflict: skip`.
+    pub skipped: i64,
+}
+
+impl Fates {
+    /// The fates of an entity's rows so far.
+    pub fn of(entity: &EntityMigrationStatus) -> Self {
+        Self {
+            source: entity.records_total + entity.records_filtered,
+            written: entity.records_written,
+            quarantined: entity.records_failed - entity.records_held,
+            held: entity.records_held,
+            filtered: entity.records_filtered,
+            skipped: entity.records_skipped,
+        }
+    }
+
+    /// The sums over several entities.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            source: sum.source + one.source,
+            written: sum.written + one.written,
+            quarantined: sum.quarantined + one.quarantined,
+            held: sum.held + one.held,
+            filtered: sum.filtered + one.filtered,
+            skipped: sum.skipped + one.skipped,
+        })
+    }
+
+    /// Every source row has one fate.
+    pub fn is_balanced(&self) -> bool {
+        self.source == self.written + self.quarantined + self.held + self.filtered + self.skipped
+    }
+
+    fn cells(&self) -> [String; 6] {
+        [
+            self.source,
+            self.written,
+            self.quarantined,
+            self.held,
+            self.filtered,
+            self.skipped,
+        ]
+        .map(|count| count.to_string())
+    }
+}
+
+impl Report {
+    /// The fates of all rows.
+    pub fn total(&self) -> Fates {
+        Fates::sum(self.entities.iter().map(Fates::of))
+    }
+
+    /// The head line and the table of entities.
+    pub fn render(&self, now: DateTime<Utc>) -> String {
+        format!("{}\n\n{}", self.head(now), self.table())
+    }
+
+    fn head(&self, now: DateTime<Utc>) -> String {
+        let migration = &self.migration;
+        let mut parts = vec![
+            migration.name.clone(),
+            state(migration),
+            format!("{:.1}%", migration.progress_percentage),
+            format!(
+                "{}/{} entities",
+                migration.completed_entities, migration.total_entities
+            ),
+        ];
+        if let Some(started) = migration.started_at {
+            let ended = migration.completed_at.unwrap_or(now);
+            parts.push(human::age(started, ended));
+        }
+        parts.push(migration.id.to_string());
+        let mut head = parts.join("  ");
+        for (word, text) in [
+            ("reason", &migration.activity_reason),
+            ("next", &migration.activity_hint),
+        ] {
+            if let Some(text) = text {
+                head.push_str(&format!("\n{word}: {text}"));
+            }
+        }
+        head
+    }
+
+    /// One line per entity, and their sum.
+    pub fn table(&self) -> String {
+        let right = [
+            "source",
+            "written",
+            "quarantined",
+            "held",
+            "filtered",
+            "skipped",
+            "rate",
+        ];
+        let mut columns = vec![("entity", Align::Left), ("state", Align::Left)];
+        columns.extend(right.map(|name| (name, Align::Right)));
+        let mut table = Table::new(&columns);
+        for entity in &self.entities {
+            let counts = match entity.status {
+                EntityStatus::Pending | EntityStatus::Skipped => Default::default(),
+                EntityStatus::Running | EntityStatus::Completed | EntityStatus::Failed => {
+                    Fates::of(entity).cells()
+                }
+            };
+            table.row(row(
+                &entity.entity,
+                &entity_state(entity),
+                counts,
+                Some(entity.throughput_per_second),
+            ));
+        }
+        if self.entities.len() > 1 {
+            table.row(row("total", "", self.total().cells(), None));
+        }
+        table.render()
+    }
+}
+
+fn row(entity: &str, state: &str, counts: [String; 6], rate: Option<f64>) -> Vec<String> {
+    let mut cells = vec![entity.to_owned(), state.to_owned()];
+    cells.extend(counts);
+    cells.push(human::rate(rate));
+    cells
+}
+
+/// Status, and what happens inside it where that is not just running.
+pub fn state(migration: &MigrationOrchestration) -> String {
+    let status = migration.status.as_str().to_uppercase();
+    match migration.activity.map(|activity| activity.as_str()) {
+        None | Some("running") => status,
+        Some(activity) => format!("{status}/{activity}"),
+    }
+}
+
+fn entity_state(entity: &EntityMigrationStatus) -> String {
+    match entity.blocked_reason {
+        Some(_) => "BLOCKED".to_owned(),
+        None => entity.status.as_str().to_uppercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_one_fate() {
+        let one = Fates {
+            source: 10,
+            written: 5,
+            quarantined: 2,
+            held: 1,
+            filtered: 2,
+            skipped: 0,
+        };
+        let two = Fates {
+            source: 3,
+            skipped: 3,
+            ..Fates::default()
+        };
+        let sum = Fates::sum([one, two]);
+        assert_eq!(sum.cells().join(" "), "13 5 2 1 2 3");
+        assert!(one.is_balanced() && two.is_balanced() && sum.is_balanced());
+        assert!(
+            !Fates {
+                source: 1,
+                ..Fates::default()
+            }
+            .is_balanced()
+        );
+    }
+}

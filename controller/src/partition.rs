@@ -1,0 +1,62 @@
+//! Cuts entities into partitions. Pure: bounds come from a sample that an agent took.
+
+use proto::domain::compiled::{CompiledEntity, IdRule};
+use proto::domain::frame::NewPartition;
+use proto::domain::key::{KeyRange, KeyValue};
+use uuid::Uuid;
+
+/// Number of the partition that settles self references after the load.
+pub const SETTLING: i32 = -1;
+
+/// Partitions to wish for: enough for every lane to find work until the end.
+pub fn wished_parts(lanes: u32) -> u32 {
+    lanes.saturating_mul(4).clamp(1, 64)
+}
+
+/// The partitions of an entity: ranges `(after, upto]` between the bounds, the outer ends open, and
+/// one that settles where the entity refers to itself.
+pub fn partitions(
+    migration_id: Uuid,
+    attempt: i32,
+    entity: &CompiledEntity,
+    bounds: &[KeyValue],
+) -> Vec<NewPartition> {
+    let mut partitions = Vec::with_capacity(bounds.len() + 2);
+    let ends = bounds.iter().cloned().map(Some).chain([None]);
+    let mut after = None;
+    for (number, upto) in (0i32..).zip(ends) {
+        let range = KeyRange {
+            after,
+            upto: upto.clone(),
+        };
+        partitions.push(partition(migration_id, attempt, entity, number, range));
+        after = upto;
+    }
+    if needs_settling(entity) {
+        let range = KeyRange::default();
+        partitions.push(partition(migration_id, attempt, entity, SETTLING, range));
+    }
+    partitions
+}
+
+/// Whether rows of the entity can refer to rows of the entity.
+pub fn needs_settling(entity: &CompiledEntity) -> bool {
+    !entity.self_references.is_empty() && !matches!(entity.id, IdRule::None { .. })
+}
+
+fn partition(
+    migration_id: Uuid,
+    attempt: i32,
+    entity: &CompiledEntity,
+    number: i32,
+    range: KeyRange,
+) -> NewPartition {
+    let name = format!("partition:{attempt}:{}:{number}", entity.entity);
+    NewPartition {
+        partition_id: Uuid::new_v5(&migration_id, name.as_bytes()),
+        entity: entity.entity.clone(),
+        number,
+        range,
+        entity_hash: entity.hash.clone(),
+    }
+}

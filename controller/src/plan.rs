@@ -1,0 +1,152 @@
+//! From a plan file to a compiled plan: an agent reads both catalogs, the compiler itself is pure.
+
+use std::time::Duration;
+
+use proto::domain::catalog::{Catalog, Probe, TableName};
+use proto::domain::compile;
+use proto::domain::compiled::CompiledPlan;
+use proto::domain::failure::Failure;
+use proto::domain::frame::{Connections, Query, QueryAnswer, Side};
+use proto::domain::plan::{self, Plan, Problem, Problems};
+use sha2::{Digest, Sha256};
+
+use crate::registry::{Agent, misfit};
+use crate::store::{EntityRows, NewMapping, NewPlan, PlanRows};
+
+/// How long reading a catalog may take.
+const CATALOG_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Why there is no compiled plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The plan is wrong: every problem with its path.
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+    /// It could not be compared with the databases.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// The connections that a plan names.
+pub fn connections(plan: &Plan) -> Connections {
+    Connections {
+        source: plan.source.connection.to_string(),
+        destination: plan.destination.connection.to_string(),
+    }
+}
+
+/// Compiles a plan against both catalogs and has every SELECT prepared.
+pub async fn compile_plan(agent: &Agent, plan: &Plan) -> Result<CompiledPlan, PlanError> {
+    let tables = |name: fn(&plan::Entity) -> String| {
+        let mut tables: Vec<TableName> = plan
+            .entities
+            .iter()
+            .map(|entity| TableName::parse(&name(entity)))
+            .collect();
+        tables.sort();
+        tables.dedup();
+        tables
+    };
+    let sources = tables(|entity| entity.source_entity.to_string());
+    let destinations = tables(|entity| entity.destination_entity.to_string());
+    let source = read_catalog(agent, plan, Side::Source, sources, compile::probes(plan)).await?;
+    let destination =
+        read_catalog(agent, plan, Side::Destination, destinations, Vec::new()).await?;
+    let compiled = compile::compile(plan, &source, &destination)?;
+    check(agent, plan, &compiled).await?;
+    Ok(compiled)
+}
+
+async fn read_catalog(
+    agent: &Agent,
+    plan: &Plan,
+    side: Side,
+    tables: Vec<TableName>,
+    probes: Vec<Probe>,
+) -> Result<Catalog, Failure> {
+    let query = Query::ReadCatalog {
+        side,
+        tables,
+        probes,
+    };
+    match agent
+        .ask(&connections(plan), query, CATALOG_DEADLINE)
+        .await?
+    {
+        QueryAnswer::Catalog(catalog) => Ok(catalog),
+        _ => Err(misfit()),
+    }
+}
+
+async fn check(agent: &Agent, plan: &Plan, compiled: &CompiledPlan) -> Result<(), PlanError> {
+    let query = Query::CheckPlan(Box::new(compiled.clone()));
+    let found = match agent
+        .ask(&connections(plan), query, CATALOG_DEADLINE)
+        .await?
+    {
+        QueryAnswer::PlanProblems(found) => found,
+        _ => return Err(misfit().into()),
+    };
+    if found.is_empty() {
+        return Ok(());
+    }
+    let problems = found.into_iter().map(|(entity, message)| {
+        let index = plan
+            .entities
+            .iter()
+            .position(|known| known.entity.to_string() == entity);
+        let path = format!("entities[{}]", index.unwrap_or_default());
+        let position = plan.positions.find(&path);
+        Problem {
+            line: position.map(|position| position.line),
+            column: position.map(|position| position.column),
+            path,
+            message,
+        }
+    });
+    Err(Problems(problems.collect()).into())
+}
+
+/// The plan as the metadata stores it: the document, its settings, its rules.
+pub fn plan_rows(text: &str, compiled: &CompiledPlan) -> Result<PlanRows, Problems> {
+    let document = plan::document_json(text)?;
+    let rules = |entity: &str| {
+        document["entities"]
+            .as_array()
+            .and_then(|all| all.iter().find(|known| known["entity"] == entity))
+            .map(|entity| entity["transformation_rules"].clone())
+            .unwrap_or_else(|| serde_json::json!({}))
+    };
+    let entities = compiled.entities.iter().map(|entity| EntityRows {
+        mapping: NewMapping {
+            entity: entity.entity.clone(),
+            source_entity: entity.read.source.to_string(),
+            destination_entity: entity.destination.to_string(),
+            entity_type: entity.entity_type.clone(),
+            transformation_rules: rules(&entity.entity),
+            dependency_entities: entity.dependencies.clone(),
+            validation_rules: serde_json::json!([]),
+            is_active: entity.is_active,
+            version: entity.version.clone(),
+            entity_hash: entity.hash.clone(),
+        },
+        batch_size: entity.settings.batch_size,
+        max_quarantined: entity.settings.max_quarantined,
+    });
+    Ok(PlanRows {
+        plan: NewPlan {
+            name: compiled.name.clone(),
+            document: text.to_owned(),
+            document_hash: hex::encode(Sha256::digest(text.as_bytes())),
+            compiled: compiled.clone(),
+        },
+        configuration: serde_json::json!({
+            "source": document["source"],
+            "destination": document["destination"],
+            "defaults": document["defaults"],
+            "limits": compiled.limits,
+            "consistency": compiled.consistency,
+        }),
+        entities: entities.collect(),
+    })
+}

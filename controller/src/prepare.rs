@@ -1,0 +1,360 @@
+//! Everything before the first partition is handed out, and after a crash everything again: each
+//! step is idempotent and looks at the destination, which is right about position.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::domain::compiled::{CompiledPlan, Consistency};
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{
+    Connections, Continuity, ControllerFrame, DatabaseIdentity, DestinationState, PartitionState,
+    PrepareOrder, Query, QueryAnswer, RunOrder,
+};
+use proto::domain::record::MigrationOrchestration;
+use uuid::Uuid;
+
+use crate::partition::{SETTLING, partitions, wished_parts};
+use crate::registry::{Agent, misfit};
+use crate::schedule::{EntityWork, PartitionWork, RunWork, Step};
+use crate::store::{Store, StoreError, Tick};
+
+/// Short questions.
+pub const SHORT: Duration = Duration::from_secs(60);
+/// Questions that may read or lock much.
+pub const LONG: Duration = Duration::from_secs(1800);
+/// Batches that are read out of the ledger at a time.
+const LEDGER_PAGE: u32 = 200;
+
+/// A migration that is being prepared or worked on.
+pub struct Job {
+    /// The agent that works on it.
+    pub agent: Agent,
+    /// The metadata.
+    pub store: Store,
+    /// The plan's connections.
+    pub connections: Connections,
+    /// The plan.
+    pub compiled: CompiledPlan,
+    /// The migration.
+    pub migration: MigrationOrchestration,
+    /// Start of the run, as the destination has it.
+    pub run_now: chrono::DateTime<chrono::Utc>,
+}
+
+/// Which servers are behind the plan's connections.
+pub async fn identify(
+    agent: &Agent,
+    connections: &Connections,
+) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
+    match agent.ask(connections, Query::Identify, SHORT).await? {
+        QueryAnswer::Identities {
+            source,
+            destination,
+        } => Ok((source, destination)),
+        _ => Err(misfit()),
+    }
+}
+
+/// What the destination knows of the migration.
+pub async fn read_state(
+    agent: &Agent,
+    connections: &Connections,
+    name: &str,
+) -> Result<Option<DestinationState>, Failure> {
+    let query = Query::ReadState {
+        name: name.to_owned(),
+    };
+    match agent.ask(connections, query, SHORT).await? {
+        QueryAnswer::State(state) => Ok(state.map(|state| *state)),
+        _ => Err(misfit()),
+    }
+}
+
+/// Refuses a plan or a server that is not the one the migration was started with.
+pub fn check_start(
+    state: &DestinationState,
+    compiled: &CompiledPlan,
+    source: &DatabaseIdentity,
+    destination: &DatabaseIdentity,
+) -> Result<(), Failure> {
+    for (what, then, now) in [
+        ("source", &state.source, source),
+        ("destination", &state.destination, destination),
+    ] {
+        if then != now {
+            return Err(Failure::new(
+                FailureKind::IdentityChanged,
+                format!(
+                    "the {what} was system {} database {} timeline {} when the migration was started, \
+                     now it is system {} database {} timeline {}",
+                    then.system_identifier,
+                    then.database,
+                    then.timeline,
+                    now.system_identifier,
+                    now.database,
+                    now.timeline
+                ),
+            ));
+        }
+    }
+    let now: BTreeMap<&str, &str> = compiled
+        .entities
+        .iter()
+        .map(|entity| (entity.entity.as_str(), entity.hash.as_str()))
+        .collect();
+    for (entity, hash) in &state.entity_hashes {
+        if now.get(entity.as_str()) != Some(&hash.as_str()) {
+            return Err(Failure::new(
+                FailureKind::PlanChanged,
+                format!("the rules of {entity} are not those the migration was started with"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Job {
+    /// Asks the job's agent.
+    pub async fn ask(&self, query: Query, deadline: Duration) -> Result<QueryAnswer, Failure> {
+        self.agent.ask(&self.connections, query, deadline).await
+    }
+
+    /// Installs the destination's schema and records the start there.
+    pub async fn prepare_destination(&mut self) -> Result<DestinationState, Failure> {
+        let order = PrepareOrder {
+            migration_id: self.migration.id,
+            attempt: self.migration.attempt,
+            run_now: self.run_now,
+            plan: self.compiled.clone(),
+        };
+        match self.ask(Query::Prepare(Box::new(order)), LONG).await? {
+            QueryAnswer::State(Some(state)) => {
+                self.run_now = state.run_now;
+                Ok(*state)
+            }
+            _ => Err(misfit()),
+        }
+    }
+
+    /// Has a snapshot held, where the plan wants one, and sends the run's order. Tells in words when
+    /// the run goes on under another snapshot than it began with.
+    ///
+    /// # Errors
+    /// `SnapshotLost` when the source's tables were written to since.
+    pub async fn order_run(&self) -> Result<Option<String>, Failure> {
+        let (snapshot, note) = match self.compiled.consistency {
+            Consistency::None => (None, None),
+            Consistency::Snapshot => {
+                let (snapshot, note) = self.hold_snapshot().await?;
+                (Some(snapshot), note)
+            }
+        };
+        let order = RunOrder {
+            migration_id: self.migration.id,
+            attempt: self.migration.attempt,
+            run_now: self.run_now,
+            plan: self.compiled.clone(),
+            snapshot,
+        };
+        self.agent
+            .order(ControllerFrame::Run(Box::new(order)))
+            .await?;
+        Ok(note)
+    }
+
+    async fn hold_snapshot(&self) -> Result<(String, Option<String>), Failure> {
+        let active = self
+            .compiled
+            .entities
+            .iter()
+            .filter(|entity| entity.is_active);
+        let mut tables: Vec<_> = active.map(|entity| entity.read.source.clone()).collect();
+        tables.sort();
+        tables.dedup();
+        let query = Query::HoldSnapshot {
+            migration_id: self.migration.id,
+            tables,
+        };
+        let held = match self.ask(query, LONG).await? {
+            QueryAnswer::Snapshot(held) => held,
+            _ => return Err(misfit()),
+        };
+        match held.continuity {
+            Continuity::First => Ok((held.snapshot_id, None)),
+            Continuity::Unchanged => Ok((
+                held.snapshot_id,
+                Some("going on under a new snapshot: the source's tables show no write since the last one".to_owned()),
+            )),
+            Continuity::Changed { tables, reason } => {
+                let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+                Err(Failure::new(
+                    FailureKind::SnapshotLost,
+                    format!(
+                        "the snapshot is lost and cannot be continued for {}: {reason}",
+                        names.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// Cuts every active entity and begins the load; after a crash the partitions are there already.
+    /// Returns the destination's partitions.
+    pub async fn begin_load(
+        &self,
+        known: Vec<PartitionState>,
+        lanes: u32,
+    ) -> Result<Vec<PartitionState>, Failure> {
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let (id, attempt) = (self.migration.id, self.migration.attempt);
+        let mut all = Vec::new();
+        for entity in self
+            .compiled
+            .entities
+            .iter()
+            .filter(|entity| entity.is_active)
+        {
+            let query = Query::Sample {
+                entity: entity.entity.clone(),
+                parts: wished_parts(lanes),
+            };
+            let QueryAnswer::Sampled {
+                bounds,
+                records_total,
+                is_exact,
+            } = self.ask(query, LONG).await?
+            else {
+                return Err(misfit());
+            };
+            self.store
+                .set_entity_total(id, &entity.entity, records_total, is_exact)
+                .await
+                .map_err(|error| error.failure())?;
+            all.extend(partitions(id, attempt, entity, &bounds));
+        }
+        let query = Query::BeginLoad {
+            migration_id: id,
+            attempt,
+            partitions: all,
+        };
+        self.ask(query, LONG).await?;
+        let state = read_state(&self.agent, &self.connections, &self.compiled.name).await?;
+        Ok(state.map(|state| state.partitions).unwrap_or_default())
+    }
+
+    /// Brings the metadata up to the destination: positions, then every batch it does not know.
+    pub async fn catch_up(&self, states: &[PartitionState]) -> Result<(), Failure> {
+        let (id, attempt) = (self.migration.id, self.migration.attempt);
+        let known = self
+            .store
+            .sync_partitions(id, attempt, states)
+            .await
+            .map_err(|error| error.failure())?;
+        for partition in known {
+            self.replay(partition.partition_id, partition.acked_seq, partition.seq)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the batches `(after, upto]` of a partition out of the destination's ledger.
+    pub async fn replay(&self, partition_id: Uuid, after: i64, upto: i64) -> Result<(), Failure> {
+        let mut after_seq = after;
+        while after_seq < upto {
+            let query = Query::ReadLedger {
+                partition_id,
+                after_seq,
+                limit: LEDGER_PAGE,
+            };
+            let batches = match self.ask(query, SHORT).await? {
+                QueryAnswer::Ledger(batches) => batches,
+                _ => return Err(misfit()),
+            };
+            let Some(last) = batches.last() else { break };
+            after_seq = last.seq;
+            let tick = Tick {
+                max_retries: self.max_retries(),
+                batches,
+                ..Tick::default()
+            };
+            self.persist(&tick).await.map_err(|error| error.failure())?;
+        }
+        Ok(())
+    }
+
+    /// `limits.max_retries` in force.
+    pub fn max_retries(&self) -> i32 {
+        i32::try_from(self.compiled.limits.max_retries).unwrap_or(i32::MAX)
+    }
+
+    /// Stores a tick.
+    pub async fn persist(&self, tick: &Tick) -> Result<crate::store::TickOutcome, StoreError> {
+        self.store.apply_tick(self.migration.id, tick).await
+    }
+
+    /// What is to be done, from what the destination and the metadata know.
+    pub async fn work(&self, states: &[PartitionState], lanes: u32) -> Result<RunWork, Failure> {
+        let rows = self
+            .store
+            .entities(self.migration.id)
+            .await
+            .map_err(|error| error.failure())?;
+        let totals: BTreeMap<String, (i64, bool)> = rows
+            .into_iter()
+            .map(|row| (row.entity, (row.records_total, row.records_total_exact)))
+            .collect();
+        let entities = self
+            .compiled
+            .entities
+            .iter()
+            .filter(|entity| entity.is_active);
+        let entities = entities.map(|entity| {
+            let mut all: Vec<PartitionWork> = states
+                .iter()
+                .filter(|state| state.entity == entity.entity)
+                .map(partition_work)
+                .collect();
+            let settling = all
+                .iter()
+                .position(|partition| partition.number == SETTLING)
+                .map(|at| all.remove(at));
+            let (records_total, is_exact) =
+                totals.get(&entity.entity).copied().unwrap_or((0, false));
+            EntityWork {
+                entity: entity.entity.clone(),
+                entity_hash: entity.hash.clone(),
+                dependencies: entity.dependencies.clone(),
+                partitions: all,
+                settling,
+                rebuild: Step::OPEN,
+                records_total,
+                is_exact,
+                max_quarantined: entity.settings.max_quarantined,
+            }
+        });
+        Ok(RunWork {
+            entities: entities.collect(),
+            lanes: usize::try_from(lanes).unwrap_or(1),
+            foreign_keys: Step::OPEN,
+            finish: Step::OPEN,
+        })
+    }
+}
+
+fn partition_work(state: &PartitionState) -> PartitionWork {
+    PartitionWork {
+        partition_id: state.partition_id,
+        number: state.number,
+        range: state.range.clone(),
+        step: if state.is_done {
+            Step::Done
+        } else {
+            Step::OPEN
+        },
+        totals: state.totals,
+        in_flight: 0,
+        generation: 0,
+    }
+}

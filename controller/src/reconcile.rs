@@ -1,0 +1,432 @@
+//! The loop of a run: ask the schedule what is next, begin it, take what comes back, persist.
+//!
+//! Everything is decided by [`crate::schedule`] and [`crate::intake`]; this file only waits and
+//! calls. One metadata transaction a tick holds all reports that arrived.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::domain::compiled::CompiledEntity;
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{AgentFrame, Assignment, ControllerFrame, Query, QueryAnswer};
+use proto::domain::record::EntityStatus;
+use proto::lease::LeaseStore;
+use proto::runtime::backoff::Backoff;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::intake::{Consequence, Intake, Retry, consequence};
+use crate::prepare::Job;
+use crate::progress::{self, EntityProgress, ProgressView, Throughput};
+use crate::schedule::{Action, RunWork, Step};
+
+/// Reports are persisted at least this often.
+const TICK: Duration = Duration::from_millis(250);
+/// Rebuilds of large tables take their time.
+const REBUILD_DEADLINE: Duration = Duration::from_secs(12 * 3600);
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// Everything is done.
+    Finished,
+    /// It cannot go on; the entity at fault, if one is.
+    Blocked {
+        /// The entity.
+        entity: Option<String>,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was told to stop; everything under way was finished or given back.
+    Interrupted,
+}
+
+/// A run in the works.
+pub struct Reconciler<L> {
+    job: Job,
+    lease: Arc<L>,
+    run: RunWork,
+    intake: Intake,
+    begun: Instant,
+    throughput: Throughput,
+    status: HashSet<(String, EntityStatus)>,
+    steps: JoinSet<(Action, Result<QueryAnswer, Failure>)>,
+    ending: Option<Ending>,
+    renew_snapshot: bool,
+    backoff: Backoff,
+    view: watch::Sender<ProgressView>,
+}
+
+impl<L: LeaseStore> Reconciler<L> {
+    /// A reconciler over prepared work.
+    pub fn new(job: Job, lease: Arc<L>, run: RunWork, view: watch::Sender<ProgressView>) -> Self {
+        let intake = Intake::new(job.agent.hello.holder);
+        Self {
+            job,
+            lease,
+            run,
+            intake,
+            begun: Instant::now(),
+            throughput: Throughput::default(),
+            status: HashSet::new(),
+            steps: JoinSet::new(),
+            ending: None,
+            renew_snapshot: false,
+            backoff: Backoff::new(Duration::from_millis(300), Duration::from_secs(15)),
+            view,
+        }
+    }
+
+    /// Runs until everything is done, the run blocks, or `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// The metadata database's failures; nothing is lost, the run can be started again.
+    pub async fn run(
+        mut self,
+        mut frames: mpsc::Receiver<AgentFrame>,
+        shutdown: CancellationToken,
+    ) -> Result<(Ending, Job), Failure> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.begin_work().await?;
+            if let Some(ending) = self.ended() {
+                self.tick().await?;
+                return Ok((ending, self.job));
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled(), if self.ending.is_none() => {
+                    self.stop(Ending::Interrupted).await?;
+                }
+                frame = frames.recv() => match frame {
+                    Some(frame) => self.take(frame).await?,
+                    None => return Err(agent_gone()),
+                },
+                Some(done) = self.steps.join_next() => self.step_ended(done).await?,
+                _ = ticks.tick() => self.tick().await?,
+            }
+        }
+    }
+
+    /// Begins everything that can begin now.
+    async fn begin_work(&mut self) -> Result<(), Failure> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        if self.renew_snapshot {
+            if self.run.running() > 0 {
+                return Ok(());
+            }
+            self.renew_snapshot = false;
+            match self.job.order_run().await {
+                Ok(note) => self.note(note),
+                Err(failure) => {
+                    return self
+                        .stop(Ending::Blocked {
+                            entity: None,
+                            failure,
+                        })
+                        .await;
+                }
+            }
+        }
+        for action in self.run.next_actions(self.begun.elapsed()) {
+            if let Some(step) = self.run.step_mut(&action) {
+                step.begin();
+            }
+            self.begin(action).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, action: Action) -> Result<(), Failure> {
+        let (id, connections) = (self.job.migration.id, self.job.connections.clone());
+        let query = match &action {
+            Action::Assign(partition_id) => return self.assign(*partition_id).await,
+            Action::Settle(entity) => {
+                let part = self
+                    .run
+                    .entity(entity)
+                    .and_then(|work| work.settling.as_ref());
+                let Some(partition_id) = part.map(|part| part.partition_id) else {
+                    return Ok(());
+                };
+                let token = self
+                    .lease
+                    .mint()
+                    .await
+                    .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+                Query::Settle {
+                    entity: entity.clone(),
+                    partition_id,
+                    token,
+                }
+            }
+            Action::RebuildKeys(entity) => Query::RebuildKeys {
+                entity: entity.clone(),
+            },
+            Action::RebuildForeignKeys => Query::RebuildForeignKeys,
+            Action::Finish => Query::FinishRun { migration_id: id },
+        };
+        let agent = self.job.agent.clone();
+        let span = info_span!("step", action = ?action);
+        let step = async move {
+            (
+                action,
+                agent.ask(&connections, query, REBUILD_DEADLINE).await,
+            )
+        };
+        self.steps.spawn(step.instrument(span));
+        Ok(())
+    }
+
+    async fn assign(&mut self, partition_id: uuid::Uuid) -> Result<(), Failure> {
+        let holder = self.job.agent.hello.holder;
+        let Some(entity) = self.run.entity_of(partition_id).cloned() else {
+            return Ok(());
+        };
+        let Some(partition) = self.run.partition_mut(partition_id) else {
+            return Ok(());
+        };
+        partition.generation += 1;
+        let assignment = Assignment {
+            partition_id,
+            entity: entity.entity,
+            entity_hash: entity.entity_hash,
+            range: partition.range.clone(),
+            generation: partition.generation,
+        };
+        let generation = partition.generation;
+        self.lease
+            .assign(partition_id, holder, generation)
+            .await
+            .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+        self.job
+            .agent
+            .order(ControllerFrame::Assign(assignment))
+            .await
+    }
+
+    async fn take(&mut self, frame: AgentFrame) -> Result<(), Failure> {
+        let retry = Retry {
+            now: self.begun.elapsed(),
+            delay: self.backoff.delay(2, rand::random()),
+            max_retries: self.job.compiled.limits.max_retries,
+        };
+        let consequence = self.intake.frame(&mut self.run, frame, retry);
+        self.follow(consequence).await
+    }
+
+    async fn follow(&mut self, consequence: Consequence) -> Result<(), Failure> {
+        match consequence {
+            Consequence::None => Ok(()),
+            Consequence::RenewSnapshot => {
+                self.renew_snapshot = true;
+                Ok(())
+            }
+            Consequence::Block { entity, failure } => {
+                self.stop(Ending::Blocked { entity, failure }).await
+            }
+        }
+    }
+
+    async fn step_ended(
+        &mut self,
+        done: Result<(Action, Result<QueryAnswer, Failure>), tokio::task::JoinError>,
+    ) -> Result<(), Failure> {
+        let (action, answer) = done.map_err(|error| {
+            Failure::new(
+                FailureKind::Internal,
+                format!("a step ended by itself: {error}"),
+            )
+        })?;
+        let now = self.begun.elapsed();
+        let failure = match answer {
+            Ok(answer) => {
+                if let Some(step) = self.run.step_mut(&action) {
+                    *step = Step::Done;
+                }
+                let QueryAnswer::Settled(reports) = answer else {
+                    return Ok(());
+                };
+                for report in reports {
+                    let consequence = self.intake.batch(&mut self.run, report);
+                    self.follow(consequence).await?;
+                }
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        warn!(?action, reason = %failure, "a step failed");
+        let entity = match &action {
+            Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
+            Action::Assign(_) | Action::RebuildForeignKeys | Action::Finish => None,
+        };
+        let delay = self.backoff.delay(2, rand::random());
+        let tries = self
+            .run
+            .step_mut(&action)
+            .map_or(0, |step| step.fail(now + delay));
+        let limit = self.job.compiled.limits.max_retries;
+        self.follow(consequence(entity, failure, tries, limit))
+            .await
+    }
+
+    /// Begins no more; what is under way finishes its batch and is given back.
+    async fn stop(&mut self, ending: Ending) -> Result<(), Failure> {
+        if self.ending.is_none() {
+            info!(?ending, "the run stops");
+            self.ending = Some(ending);
+            self.job.agent.order(ControllerFrame::Drain).await?;
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Option<Ending> {
+        if self.run.is_finished() {
+            return Some(Ending::Finished);
+        }
+        (self.run.running() == 0)
+            .then(|| self.ending.take())
+            .flatten()
+    }
+
+    /// Persists what was reported and shows where the run stands.
+    async fn tick(&mut self) -> Result<(), Failure> {
+        let now = self.begun.elapsed();
+        for entity in &self.run.entities {
+            let totals = entity.totals();
+            let rows = totals.written + totals.failed + totals.skipped;
+            if rows > 0 && !entity.is_copied() {
+                self.throughput.observe(&entity.entity, rows, now);
+            }
+        }
+        self.begin_entities().await?;
+        if !self.intake.is_empty() {
+            let mut tick = self.intake.take(self.job.max_retries());
+            tick.throughput = self.rates();
+            let span = info_span!("persist", batches = tick.batches.len());
+            let outcome = self.job.persist(&tick).instrument(span).await;
+            let outcome = outcome.map_err(|error| error.failure())?;
+            for (partition_id, acked) in outcome.behind {
+                self.job.replay(partition_id, acked, i64::MAX).await?;
+            }
+        }
+        self.complete_entities().await?;
+        self.show();
+        Ok(())
+    }
+
+    fn rates(&self) -> Vec<(String, f64)> {
+        let mut rates = self.throughput.rates();
+        rates.retain(|(entity, _)| self.intake.touched.contains(entity));
+        rates
+    }
+
+    /// Entities that have begun are running in the metadata before their first batch is stored.
+    async fn begin_entities(&mut self) -> Result<(), Failure> {
+        let begun: Vec<String> = progress::entities(&self.run, &self.throughput)
+            .into_iter()
+            .filter(|entity| entity.status != EntityStatus::Pending)
+            .map(|entity| entity.entity)
+            .collect();
+        for entity in begun {
+            self.set_status(&entity, EntityStatus::Running).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_entities(&mut self) -> Result<(), Failure> {
+        let complete: Vec<(String, i64)> = self
+            .run
+            .entities
+            .iter()
+            .filter(|entity| entity.is_complete())
+            .map(|entity| (entity.entity.clone(), entity.totals().read))
+            .collect();
+        for (entity, read) in complete {
+            if self
+                .status
+                .contains(&(entity.clone(), EntityStatus::Completed))
+            {
+                continue;
+            }
+            if let Some(work) = self.run.entity_mut(&entity) {
+                (work.records_total, work.is_exact) = (read, true);
+            }
+            let total = self
+                .job
+                .store
+                .set_entity_total(self.job.migration.id, &entity, read, true);
+            total.await.map_err(|error| error.failure())?;
+            self.set_status(&entity, EntityStatus::Completed).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_status(&mut self, entity: &str, status: EntityStatus) -> Result<(), Failure> {
+        if self.status.insert((entity.to_owned(), status)) {
+            self.job
+                .store
+                .set_entity_status(self.job.migration.id, entity, status)
+                .await
+                .map_err(|error| error.failure())?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, note: Option<String>) {
+        self.view.send_modify(|view| view.notes.extend(note));
+    }
+
+    fn show(&self) {
+        let mut entities = progress::entities(&self.run, &self.throughput);
+        let skipped = self
+            .job
+            .compiled
+            .entities
+            .iter()
+            .filter(|entity| !entity.is_active);
+        entities.extend(skipped.map(skipped_progress));
+        let is_rebuilding = self
+            .run
+            .entities
+            .iter()
+            .all(crate::schedule::EntityWork::is_settled);
+        self.view.send_modify(|view| {
+            view.phase = if is_rebuilding {
+                "rebuilding"
+            } else {
+                "copying"
+            };
+            view.progress_percentage = progress::percentage(&self.run);
+            view.entities = entities;
+        });
+    }
+}
+
+fn skipped_progress(entity: &CompiledEntity) -> EntityProgress {
+    EntityProgress {
+        entity: entity.entity.clone(),
+        status: EntityStatus::Skipped,
+        step: "skipped",
+        records_total: 0,
+        is_exact: true,
+        records_processed: 0,
+        records_failed: 0,
+        records_filtered: 0,
+        in_flight: 0,
+        throughput_per_second: None,
+        eta_seconds: None,
+        waits_on: Vec::new(),
+    }
+}
+
+fn agent_gone() -> Failure {
+    Failure::new(FailureKind::Unreachable, "the agent hung up")
+}

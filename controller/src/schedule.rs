@@ -1,0 +1,311 @@
+//! What is to be done next. Pure: state in, actions out; the clock is an argument.
+//!
+//! An entity is copied once its parents' rows are settled. Copies go before rebuilds, big entities
+//! before small ones; both share the lanes, so that neither waits for a free one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::domain::compiled::MaxQuarantined;
+use proto::domain::frame::Counts;
+use proto::domain::key::KeyRange;
+use uuid::Uuid;
+
+/// A moment, as time since the run began.
+pub type Moment = Duration;
+
+/// Something to be done now.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Hand a partition to the agent.
+    Assign(Uuid),
+    /// Settle an entity's self references.
+    Settle(String),
+    /// Rebuild an entity's keys and indexes.
+    RebuildKeys(String),
+    /// Put the foreign keys back.
+    RebuildForeignKeys,
+    /// Mark the run as finished at the destination.
+    Finish,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Not begun, or to be tried again; not before this moment.
+    Open {
+        /// Failed tries so far.
+        tries: u32,
+        /// Earliest next try.
+        not_before: Moment,
+    },
+    /// Under way.
+    Running {
+        /// Failed tries so far.
+        tries: u32,
+    },
+    /// Done.
+    Done,
+}
+
+impl Step {
+    /// A step that can begin at once.
+    pub const OPEN: Self = Self::Open {
+        tries: 0,
+        not_before: Duration::ZERO,
+    };
+
+    fn can_begin(self, now: Moment) -> bool {
+        matches!(self, Self::Open { not_before, .. } if not_before <= now)
+    }
+
+    /// Begins it.
+    pub fn begin(&mut self) {
+        if let Self::Open { tries, .. } = *self {
+            *self = Self::Running { tries };
+        }
+    }
+
+    /// It failed: the number of failed tries by now.
+    pub fn fail(&mut self, not_before: Moment) -> u32 {
+        let tries = match *self {
+            Self::Open { tries, .. } | Self::Running { tries } => tries + 1,
+            Self::Done => return 0,
+        };
+        *self = Self::Open { tries, not_before };
+        tries
+    }
+
+    /// It was let go without a fault.
+    pub fn reopen(&mut self) {
+        if let Self::Running { tries } = *self {
+            *self = Self::Open {
+                tries,
+                not_before: Duration::ZERO,
+            };
+        }
+    }
+
+    const fn is_running(self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+}
+
+/// A partition of an entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionWork {
+    /// The partition.
+    pub partition_id: Uuid,
+    /// Its number.
+    pub number: i32,
+    /// Its keys.
+    pub range: KeyRange,
+    /// How far it is.
+    pub step: Step,
+    /// Totals so far.
+    pub totals: Counts,
+    /// Rows read beyond the last batch.
+    pub in_flight: i64,
+    /// Rises with every assignment.
+    pub generation: i64,
+}
+
+/// An entity in the works.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityWork {
+    /// Its name.
+    pub entity: String,
+    /// Hash of its rules.
+    pub entity_hash: String,
+    /// Entities whose rows must be settled first.
+    pub dependencies: Vec<String>,
+    /// Its partitions, the settling one apart.
+    pub partitions: Vec<PartitionWork>,
+    /// The settling partition, where it refers to itself.
+    pub settling: Option<PartitionWork>,
+    /// Keys and indexes.
+    pub rebuild: Step,
+    /// Rows it is thought to have.
+    pub records_total: i64,
+    /// They were counted.
+    pub is_exact: bool,
+    /// Limit of bad rows.
+    pub max_quarantined: MaxQuarantined,
+}
+
+impl EntityWork {
+    /// Every row is copied.
+    pub fn is_copied(&self) -> bool {
+        self.partitions
+            .iter()
+            .all(|partition| partition.step == Step::Done)
+    }
+
+    /// Every row is copied and no self reference hangs: children may start.
+    pub fn is_settled(&self) -> bool {
+        self.is_copied()
+            && self
+                .settling
+                .as_ref()
+                .is_none_or(|part| part.step == Step::Done)
+    }
+
+    /// Nothing is left to do but foreign keys.
+    pub fn is_complete(&self) -> bool {
+        self.is_settled() && self.rebuild == Step::Done
+    }
+
+    /// Totals over its partitions.
+    pub fn totals(&self) -> Counts {
+        self.all().fold(Counts::default(), |sum, partition| {
+            sum.plus(&partition.totals)
+        })
+    }
+
+    /// All partitions with the settling one.
+    pub fn all(&self) -> impl Iterator<Item = &PartitionWork> {
+        self.partitions.iter().chain(&self.settling)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut PartitionWork> {
+        self.partitions.iter_mut().chain(&mut self.settling)
+    }
+}
+
+/// A run in the works.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunWork {
+    /// Active entities in dependency order.
+    pub entities: Vec<EntityWork>,
+    /// Things that can be done at the same time.
+    pub lanes: usize,
+    /// Foreign keys.
+    pub foreign_keys: Step,
+    /// The destination's mark.
+    pub finish: Step,
+}
+
+impl RunWork {
+    /// What to begin now. Calling it again after beginning everything gives nothing.
+    pub fn next_actions(&self, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.entities.iter().all(EntityWork::is_complete) {
+            if self.foreign_keys.can_begin(now) {
+                actions.push(Action::RebuildForeignKeys);
+            } else if self.foreign_keys == Step::Done && self.finish.can_begin(now) {
+                actions.push(Action::Finish);
+            }
+            return actions;
+        }
+        let free = self.lanes.saturating_sub(self.running());
+        let settle = self.entities.iter().filter(|entity| entity.is_copied());
+        actions.extend(settle.filter_map(|entity| {
+            let part = entity.settling.as_ref()?;
+            part.step
+                .can_begin(now)
+                .then(|| Action::Settle(entity.entity.clone()))
+        }));
+        let mut ready: Vec<&EntityWork> = self
+            .entities
+            .iter()
+            .filter(|entity| self.can_copy(entity))
+            .collect();
+        ready.sort_by_key(|entity| std::cmp::Reverse(entity.records_total));
+        let copies = ready.into_iter().flat_map(|entity| &entity.partitions);
+        let copies = copies.filter(|part| part.step.can_begin(now));
+        actions.extend(copies.map(|part| Action::Assign(part.partition_id)));
+        let rebuilds = self.entities.iter().filter(|entity| entity.is_settled());
+        let rebuilds = rebuilds.filter(|entity| entity.rebuild.can_begin(now));
+        actions.extend(rebuilds.map(|entity| Action::RebuildKeys(entity.entity.clone())));
+        actions.truncate(free);
+        actions
+    }
+
+    /// Things under way.
+    pub fn running(&self) -> usize {
+        let entities = self.entities.iter();
+        let of_entities: usize = entities
+            .map(|entity| {
+                entity.all().filter(|part| part.step.is_running()).count()
+                    + usize::from(entity.rebuild.is_running())
+            })
+            .sum();
+        of_entities
+            + usize::from(self.foreign_keys.is_running())
+            + usize::from(self.finish.is_running())
+    }
+
+    /// Everything is done.
+    pub fn is_finished(&self) -> bool {
+        self.finish == Step::Done
+    }
+
+    /// The step that an action is about.
+    pub fn step_mut(&mut self, action: &Action) -> Option<&mut Step> {
+        match action {
+            Action::Assign(id) => self.partition_mut(*id).map(|part| &mut part.step),
+            Action::Settle(name) => self
+                .entity_mut(name)?
+                .settling
+                .as_mut()
+                .map(|part| &mut part.step),
+            Action::RebuildKeys(name) => self.entity_mut(name).map(|entity| &mut entity.rebuild),
+            Action::RebuildForeignKeys => Some(&mut self.foreign_keys),
+            Action::Finish => Some(&mut self.finish),
+        }
+    }
+
+    /// An entity by name.
+    pub fn entity_mut(&mut self, name: &str) -> Option<&mut EntityWork> {
+        self.entities
+            .iter_mut()
+            .find(|entity| entity.entity == name)
+    }
+
+    /// An entity by name.
+    pub fn entity(&self, name: &str) -> Option<&EntityWork> {
+        self.entities.iter().find(|entity| entity.entity == name)
+    }
+
+    /// A partition and the entity it belongs to.
+    pub fn partition_mut(&mut self, partition_id: Uuid) -> Option<&mut PartitionWork> {
+        self.entities
+            .iter_mut()
+            .flat_map(EntityWork::all_mut)
+            .find(|partition| partition.partition_id == partition_id)
+    }
+
+    /// The entity that a partition belongs to.
+    pub fn entity_of(&self, partition_id: Uuid) -> Option<&EntityWork> {
+        self.entities
+            .iter()
+            .find(|entity| entity.all().any(|part| part.partition_id == partition_id))
+    }
+
+    /// Parents that keep an entity waiting.
+    pub fn waits_on(&self, entity: &EntityWork) -> Vec<String> {
+        let known: BTreeMap<&str, &EntityWork> = self
+            .entities
+            .iter()
+            .map(|entity| (entity.entity.as_str(), entity))
+            .collect();
+        entity
+            .dependencies
+            .iter()
+            .filter(|name| {
+                known
+                    .get(name.as_str())
+                    .is_some_and(|parent| !parent.is_settled())
+            })
+            .cloned()
+            .collect()
+    }
+
+    fn can_copy(&self, entity: &EntityWork) -> bool {
+        self.waits_on(entity).is_empty()
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+use super::*;
+
+fn partition(id: u128) -> PartitionWork {
+    PartitionWork {
+        partition_id: Uuid::from_u128(id),
+        number: 0,
+        range: KeyRange::default(),
+        step: Step::OPEN,
+        totals: Counts::default(),
+        in_flight: 0,
+        generation: 0,
+    }
+}
+
+fn entity(name: &str, ids: &[u128], dependencies: &[&str], rows: i64) -> EntityWork {
+    EntityWork {
+        entity: name.to_owned(),
+        entity_hash: String::new(),
+        dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+        partitions: ids.iter().copied().map(partition).collect(),
+        settling: None,
+        rebuild: Step::OPEN,
+        records_total: rows,
+        is_exact: true,
+        max_quarantined: MaxQuarantined::Rows(0),
+    }
+}
+
+fn run(entities: Vec<EntityWork>, lanes: usize) -> RunWork {
+    RunWork {
+        entities,
+        lanes,
+        foreign_keys: Step::OPEN,
+        finish: Step::OPEN,
+    }
+}
+
+fn begin(run: &mut RunWork) -> Vec<Action> {
+    let actions = run.next_actions(Duration::ZERO);
+    for action in &actions {
+        run.step_mut(action).unwrap().begin();
+    }
+    actions
+}
+
+fn done(run: &mut RunWork, action: &Action) {
+    *run.step_mut(action).unwrap() = Step::Done;
+}
+
+#[test]
+fn children_wait_for_their_parents_rows_but_not_for_their_indexes() {
+    let mut run = run(
+        vec![entity("a", &[1], &[], 10), entity("b", &[2], &["a"], 90)],
+        4,
+    );
+    assert_eq!(begin(&mut run), [Action::Assign(Uuid::from_u128(1))]);
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::Assign(Uuid::from_u128(1)));
+    assert_eq!(
+        begin(&mut run),
+        [
+            Action::Assign(Uuid::from_u128(2)),
+            Action::RebuildKeys("a".into())
+        ]
+    );
+}
+
+#[test]
+fn big_entities_go_first_and_lanes_are_never_oversubscribed() {
+    let small = entity("small", &[1, 2], &[], 10);
+    let big = entity("big", &[3, 4], &[], 90);
+    let mut run = run(vec![small, big], 3);
+    let ids: Vec<Action> = [3, 4, 1]
+        .map(|id| Action::Assign(Uuid::from_u128(id)))
+        .into();
+    assert_eq!(begin(&mut run), ids);
+    assert_eq!(begin(&mut run), []);
+    assert_eq!(run.running(), 3);
+}
+
+#[test]
+fn self_references_are_settled_before_children_start() {
+    let mut parent = entity("a", &[1], &[], 1);
+    parent.settling = Some(partition(9));
+    let mut run = run(vec![parent, entity("b", &[2], &["a"], 1)], 4);
+    begin(&mut run);
+    done(&mut run, &Action::Assign(Uuid::from_u128(1)));
+    assert_eq!(begin(&mut run), [Action::Settle("a".into())]);
+    done(&mut run, &Action::Settle("a".into()));
+    assert!(begin(&mut run).contains(&Action::Assign(Uuid::from_u128(2))));
+}
+
+#[test]
+fn foreign_keys_come_last_and_then_the_end() {
+    let mut run = run(vec![entity("a", &[], &[], 0)], 1);
+    assert_eq!(begin(&mut run), [Action::RebuildKeys("a".into())]);
+    done(&mut run, &Action::RebuildKeys("a".into()));
+    assert_eq!(begin(&mut run), [Action::RebuildForeignKeys]);
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::RebuildForeignKeys);
+    assert_eq!(begin(&mut run), [Action::Finish]);
+    done(&mut run, &Action::Finish);
+    assert!(run.is_finished());
+}
+
+#[test]
+fn a_failed_step_waits_and_counts_its_tries() {
+    let mut run = run(vec![entity("a", &[1], &[], 1)], 1);
+    let action = begin(&mut run).remove(0);
+    assert_eq!(
+        run.step_mut(&action).unwrap().fail(Duration::from_secs(5)),
+        1
+    );
+    assert_eq!(run.next_actions(Duration::from_secs(4)), []);
+    assert_eq!(run.next_actions(Duration::from_secs(5)), [action]);
+}
