@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What the end-to-end tests share: a private PostgreSQL, the demo clinic, the real binary.
+
+pub mod clinic;
+pub mod drover;
+pub mod pg;

@@ -147,7 +147,7 @@ const MIGRATION: &[Case] = &[
     (
         "a progress below 0",
         "update migration_orchestration set progress_percentage = -1",
-        Rule("migration_orchestration_progress_percentage_check"),
+        State("23514"),
     ),
     (
         "99.9 while running",
@@ -591,7 +591,7 @@ const BATCH: &[Case] = &[
     (
         "a number given twice",
         "insert into batch_processing_status (migration_id, entity_status_id, batch_number, status, started_at, completed_at, partition_id, attempt, seq, entity_hash) values ({m}, {e1}, 1, 'completed', now() - interval '1 s', now(), {t}, 1, 2, 'h1')",
-        Rule("batch_processing_status_default_migration_id_entity_status_i_key"),
+        State("23505"),
     ),
     (
         "the next number",

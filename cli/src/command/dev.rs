@@ -80,20 +80,20 @@ async fn start(context: &Context, args: &DevArgs) -> Result<Server, Stop> {
 }
 
 async fn show_demo(context: &Context, server: &Server) -> Result<Code, Stop> {
-    let file = plan::parse("the demo's plan".to_owned(), demo::PLAN.to_owned())?;
+    let file = plan::parse(demo::PLAN.to_owned())?;
     let app = server.options(demo::APP);
     let connections = [
         (
-            file.plan.source.connection.clone(),
+            file.plan.source.connection.to_string(),
             server.options(demo::LEGACY),
         ),
-        (file.plan.destination.connection.clone(), app.clone()),
+        (file.plan.destination.connection.to_string(), app.clone()),
     ];
     let databases = Databases {
         connections: connections.into(),
         destination: app.clone(),
     };
-    let name = file.plan.name.clone();
+    let name = file.plan.name.to_string();
     let job = Job {
         file,
         databases,
@@ -146,7 +146,8 @@ async fn samples(app: &PgConnectOptions, name: &str, report: &Report) -> Vec<Mig
             .chain(last)
         {
             let key = mapping::key(&[id]);
-            let found = agent::inspect::lookup_mapping(app, Some(name), &entity.entity, &key).await;
+            let found =
+                agent::sink::lookup::lookup_mapping(app, Some(name), &entity.entity, &key).await;
             if let Ok(Some(one)) = found.map(|found| found.into_iter().next()) {
                 mappings.push(one);
                 break;

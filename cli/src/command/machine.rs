@@ -1,12 +1,14 @@
 //! Controller and agent in one process: the agent as a task behind an in-memory pipe.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::app::AgentSettings;
-use controller::link::AgentLink;
+use controller::registry::AgentLink;
 use proto::domain::failure::Failure;
 use proto::domain::frame::{AgentFrame, ControllerFrame};
+use proto::lease::MemoryLeaseStore;
 use proto::runtime::pipe;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinHandle;
@@ -47,6 +49,14 @@ impl Databases {
     }
 }
 
+/// What the controller shares with the agent.
+pub struct Shared {
+    /// Its end of the pipe.
+    pub link: AgentLink,
+    /// Who works on what.
+    pub lease: Arc<MemoryLeaseStore>,
+}
+
 /// A running agent.
 pub struct LocalAgent {
     stop: CancellationToken,
@@ -54,8 +64,8 @@ pub struct LocalAgent {
 }
 
 impl LocalAgent {
-    /// Starts an agent with these connections; the link is for the controller.
-    pub fn start(context: &Context, databases: &Databases, lanes: u32) -> (AgentLink, Self) {
+    /// Starts an agent with these connections; link and leases are shared with the controller.
+    pub fn start(context: &Context, databases: &Databases, lanes: u32) -> (Shared, Self) {
         let (controller_end, agent_end) = pipe::pair::<ControllerFrame, AgentFrame>(PIPE_CAPACITY);
         let settings = AgentSettings {
             agent_id: "local".to_owned(),
@@ -65,11 +75,16 @@ impl LocalAgent {
         };
         // Its own signal: on Ctrl-C the controller lets it finish the batch in hand.
         let stop = CancellationToken::new();
-        let task = context.shutdown.spawn(
-            "agent",
-            agent::app::serve(settings, agent_end, stop.clone()),
-        );
-        (controller_end, Self { stop, task })
+        let lease = Arc::new(MemoryLeaseStore::default());
+        let serve = agent::app::serve(settings, lease.clone(), agent_end, stop.clone());
+        let task = context.shutdown.spawn("agent", serve);
+        (
+            Shared {
+                link: controller_end,
+                lease,
+            },
+            Self { stop, task },
+        )
     }
 
     /// Ends the agent; what it failed with, if it did.

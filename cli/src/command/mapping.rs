@@ -26,7 +26,7 @@ pub async fn lookup(context: &Context, args: &LookupArgs) -> Result<Code, Stop> 
     let (migration, entity) = (args.migration.as_deref(), args.entity.as_str());
     let asked = places
         .iter()
-        .map(|place| agent::inspect::lookup_mapping(&place.options, migration, entity, &key));
+        .map(|place| agent::sink::lookup::lookup_mapping(&place.options, migration, entity, &key));
     let mut hits: Vec<MigrationMapping> = Vec::new();
     let mut failed = None;
     for (place, answer) in places.iter().zip(join_all(asked).await) {

@@ -13,8 +13,6 @@ use crate::stop::Stop;
 /// A plan file with its text.
 #[derive(Debug)]
 pub struct PlanFile {
-    /// Its path, as it was given.
-    pub path: String,
     /// Its text.
     pub text: String,
     /// What it says.
@@ -30,13 +28,13 @@ pub fn read(path: &Path) -> Result<PlanFile, Stop> {
         std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
     result.map_err(|error| Stop::usage(format!("cannot read plan {}: {error}", path.display())))?;
-    parse(path.display().to_string(), text)
+    parse(text)
 }
 
 /// Parses the text of a plan.
-pub fn parse(path: String, text: String) -> Result<PlanFile, Stop> {
+pub fn parse(text: String) -> Result<PlanFile, Stop> {
     let plan = plan::parse(&text).map_err(|problems| invalid(&problems))?;
-    Ok(PlanFile { path, text, plan })
+    Ok(PlanFile { text, plan })
 }
 
 /// What keeps a plan from being run.
@@ -49,26 +47,12 @@ pub fn refused(error: &RunError) -> Stop {
 
 fn invalid(problems: &Problems) -> Stop {
     let all = &problems.0;
-    let lines = all.iter().map(|problem| match problem.line {
-        0 => format!("{}: {}", problem.path, problem.message),
-        line => format!("{}: {} (line {line})", problem.path, problem.message),
-    });
-    let values: Vec<_> = all
-        .iter()
-        .map(|problem| {
-            json!({
-                "path": problem.path,
-                "line": problem.line,
-                "column": problem.column,
-                "message": problem.message,
-            })
-        })
-        .collect();
+    let lines = all.iter().map(ToString::to_string);
     let count = match all.len() {
         1 => "one problem".to_owned(),
         count => format!("{count} problems"),
     };
     Stop::new(Code::Usage, "INVALID_PLAN", format!("the plan has {count}"))
         .listing(lines.collect())
-        .with("problems", json!(values))
+        .with("problems", json!(all))
 }

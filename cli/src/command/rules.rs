@@ -46,7 +46,7 @@ pub async fn explain(context: &Context, entity: &str, path: &Path) -> Result<Cod
     };
     let explanation = compile::explain(compiled);
     let text = match context.output {
-        Format::Table => explanation.to_string(),
+        Format::Table => render::explanation::text(&explanation),
         format => render::object(format, &explanation)?,
     };
     context.screen.print(&text);
@@ -63,13 +63,17 @@ pub fn schema(context: &Context) -> Result<Code, Stop> {
 async fn compiled(context: &Context, path: &Path) -> Result<CompiledPlan, Stop> {
     let file = read(path)?;
     let databases = Databases::of(context, &file)?;
-    let (link, agent) = LocalAgent::start(context, &databases, 1);
+    let (shared, agent) = LocalAgent::start(context, &databases, 1);
     let token = context.shutdown.token();
-    let result = Box::pin(controller::app::check(&file.text, link, token.clone())).await;
+    let result = tokio::select! {
+        biased;
+        () = token.cancelled() => None,
+        result = Box::pin(controller::app::check(&file.text, shared.link)) => Some(result),
+    };
     let agent_failure = agent.end().await;
-    if token.is_cancelled() {
+    let Some(result) = result else {
         return Err(Stop::interrupted("stopped"));
-    }
+    };
     result.map_err(|error| match agent_failure {
         Some(failure) => Stop::failed(&failure),
         None => refused(&error),

@@ -64,7 +64,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Code, Stop> {
 
 /// Runs a migration to its end and reads its records; prints nothing but progress.
 pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
-    let (link, agent) = LocalAgent::start(context, &job.databases, job.lanes);
+    let (shared, agent) = LocalAgent::start(context, &job.databases, job.lanes);
     let (progress, views) = watch::channel(ProgressView::default());
     let has_bars = context.screen.has_bars(&context.environment);
     let painter = context.shutdown.spawn(
@@ -73,18 +73,13 @@ pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
     );
     let request = RunRequest {
         plan_text: job.file.text,
-        plan_path: job.file.path,
         created_by: created_by(context),
         metadata: job.metadata.clone(),
         schema: METADATA_SCHEMA.to_owned(),
     };
-    let result = Box::pin(controller::app::run(
-        request,
-        link,
-        progress,
-        context.shutdown.token(),
-    ))
-    .await;
+    let token = context.shutdown.token();
+    let run = controller::app::run(request, shared.lease, shared.link, progress, token);
+    let result = Box::pin(run).await;
     let agent_failure = agent.end().await;
     // It ends with its sender.
     let _ = painter.await;
@@ -142,22 +137,16 @@ pub fn conclude(context: &Context, ended: &Ended, is_strict: bool) -> Result<Cod
     }
 }
 
-fn migration_id(outcome: &RunOutcome) -> Option<Uuid> {
+fn migration_id(outcome: &RunOutcome) -> Uuid {
     match outcome {
-        RunOutcome::Completed { migration_id, .. } | RunOutcome::Blocked { migration_id, .. } => {
-            Some(*migration_id)
-        }
-        RunOutcome::Interrupted { migration_id } => *migration_id,
+        RunOutcome::Completed { migration_id, .. }
+        | RunOutcome::Blocked { migration_id, .. }
+        | RunOutcome::Interrupted { migration_id } => *migration_id,
     }
 }
 
 /// What is stored of a migration. That it cannot be read changes nothing about how the run ended.
-async fn report(
-    context: &Context,
-    metadata: &PgConnectOptions,
-    id: Option<Uuid>,
-) -> Option<Report> {
-    let id = id?;
+async fn report(context: &Context, metadata: &PgConnectOptions, id: Uuid) -> Option<Report> {
     let read = async {
         let store = local::open(metadata).await?;
         let (migration, entities) = (store.migration(id).await?, store.entities(id).await?);

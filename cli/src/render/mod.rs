@@ -1,5 +1,6 @@
 //! How results look: tables for people, JSON with the data model's names for machines.
 
+pub mod explanation;
 pub mod human;
 pub mod migration;
 pub mod table;

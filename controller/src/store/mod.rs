@@ -5,13 +5,14 @@
 //! of any partition, which the destination holds. Deleting `partition_progress` changes no outcome.
 //!
 //! Each method is one whole transaction, named by its operation in spans and errors. SQL is in
-//! [`query`], one file per table.
+//! [`query`], one file per table; what only reads is in `read`.
 
 mod connect;
 mod error;
 mod lock;
 mod migration;
 pub mod query;
+mod read;
 mod tick;
 mod transact;
 
@@ -26,20 +27,15 @@ pub use query::plan::{NewPlan, StoredPlan};
 pub use tick::{Tick, TickOutcome};
 
 use proto::domain::frame::{NewPartition, PartitionState};
-use proto::domain::record::{
-    BatchProcessingStatus, DataValidationResult, EntityMigrationStatus, EntityStatus,
-    LegacyEntityMapping, MigrationCheckpoint, MigrationError, MigrationOrchestration,
-    SchemaChangeOperation,
-};
+use proto::domain::record::{EntityStatus, MigrationOrchestration, SchemaChangeOperation};
 use proto::domain::state::Command;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use query::{
-    batch_processing_status, data_validation_result, entity_migration_status, era,
-    legacy_entity_mapping, migration_checkpoint, migration_error, migration_orchestration,
-    partition_progress, plan, schema_change_operation,
+    data_validation_result, entity_migration_status, era, migration_checkpoint, migration_error,
+    migration_orchestration, partition_progress, schema_change_operation,
 };
 use transact::transact;
 
@@ -106,10 +102,9 @@ impl Store {
     /// Raises the era above every one before, and above `floor` (the highest the destination has
     /// seen).
     pub async fn next_era(&self, floor: u32) -> Result<u32, StoreError> {
-        transact(&self.pool, "raise the era", async |conn| {
+        transact!(&self.pool, "raise the era", |conn| {
             Ok(era::raise(conn, floor).await?)
         })
-        .await
     }
 
     /// Creates a migration with its plan, rules and entities; it is pending.
@@ -117,10 +112,9 @@ impl Store {
         &self,
         new: &NewMigration,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact(&self.pool, "create a migration", async |conn| {
+        transact!(&self.pool, "create a migration", |conn| {
             migration::create(conn, new).await
         })
-        .await
     }
 
     /// Lets an edited plan take effect; refused where rows were copied by other rules.
@@ -129,10 +123,9 @@ impl Store {
         migration_id: Uuid,
         rows: &PlanRows,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact(&self.pool, "update the plan", async |conn| {
+        transact!(&self.pool, "update the plan", |conn| {
             migration::update_plan(conn, migration_id, rows).await
         })
-        .await
     }
 
     /// Applies a command to the migration's state; everything that follows from it is stored too.
@@ -141,75 +134,9 @@ impl Store {
         migration_id: Uuid,
         command: &Command,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact(&self.pool, "change the migration's state", async |conn| {
+        transact!(&self.pool, "change the migration's state", |conn| {
             migration::command(conn, migration_id, command).await
         })
-        .await
-    }
-
-    /// The migration of that id.
-    pub async fn migration(&self, id: Uuid) -> Result<MigrationOrchestration, StoreError> {
-        transact(&self.pool, "read a migration", async |conn| {
-            migration_orchestration::get(conn, id)
-                .await?
-                .ok_or(StoreError::NoMigration { id })
-        })
-        .await
-    }
-
-    /// The migration of that name, id, or beginning of an id (4 characters or more).
-    pub async fn find_migration(&self, wanted: &str) -> Result<Found, StoreError> {
-        let mut found = transact(&self.pool, "find a migration", async |conn| {
-            Ok(migration_orchestration::find(conn, wanted).await?)
-        })
-        .await?;
-        Ok(match (found.pop(), found.is_empty()) {
-            (None, _) => Found::None,
-            (Some(one), true) => Found::One(Box::new(one)),
-            (Some(last), false) => {
-                found.push(last);
-                Found::Ambiguous(found)
-            }
-        })
-    }
-
-    /// Migrations, newest first, behind the one with id `after`.
-    pub async fn list_migrations(
-        &self,
-        limit: i64,
-        after: Option<Uuid>,
-    ) -> Result<Vec<MigrationOrchestration>, StoreError> {
-        transact(&self.pool, "list migrations", async |conn| {
-            Ok(migration_orchestration::list(conn, limit, after).await?)
-        })
-        .await
-    }
-
-    /// The plan that a migration runs.
-    pub async fn plan(&self, migration_id: Uuid) -> Result<Option<StoredPlan>, StoreError> {
-        transact(&self.pool, "read the plan", async |conn| {
-            Ok(plan::of_migration(conn, migration_id).await?)
-        })
-        .await
-    }
-
-    /// The rules in use by a migration, in dependency order.
-    pub async fn rules(&self, migration_id: Uuid) -> Result<Vec<LegacyEntityMapping>, StoreError> {
-        transact(&self.pool, "read the rules", async |conn| {
-            Ok(legacy_entity_mapping::of_migration(conn, migration_id).await?)
-        })
-        .await
-    }
-
-    /// A migration's entities in dependency order.
-    pub async fn entities(
-        &self,
-        migration_id: Uuid,
-    ) -> Result<Vec<EntityMigrationStatus>, StoreError> {
-        transact(&self.pool, "list entities", async |conn| {
-            Ok(entity_migration_status::list(conn, migration_id).await?)
-        })
-        .await
     }
 
     /// Stores what is known of an entity's number of rows; an estimate never undoes a count.
@@ -220,7 +147,7 @@ impl Store {
         records_total: i64,
         is_exact: bool,
     ) -> Result<(), StoreError> {
-        transact(&self.pool, "store an entity's total", async |conn| {
+        transact!(&self.pool, "store an entity's total", |conn| {
             Ok(entity_migration_status::set_total(
                 conn,
                 migration_id,
@@ -230,7 +157,6 @@ impl Store {
             )
             .await?)
         })
-        .await
     }
 
     /// Moves an entity to a status. Completed also stores its last checkpoint; every change counts
@@ -241,7 +167,7 @@ impl Store {
         entity: &str,
         status: EntityStatus,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact(&self.pool, "change an entity's status", async |conn| {
+        transact!(&self.pool, "change an entity's status", |conn| {
             let id = migration_id;
             let missing = || StoreError::NoMigration { id };
             migration_orchestration::lock(conn, id)
@@ -265,7 +191,6 @@ impl Store {
                 .await?
                 .ok_or_else(missing)
         })
-        .await
     }
 
     /// Says why an entity alone stands still, or that it does not.
@@ -275,21 +200,9 @@ impl Store {
         entity: &str,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        transact(&self.pool, "block an entity", async |conn| {
+        transact!(&self.pool, "block an entity", |conn| {
             Ok(entity_migration_status::set_blocked(conn, migration_id, entity, reason).await?)
         })
-        .await
-    }
-
-    /// A migration's partitions as they are known here, by entity and number.
-    pub async fn partitions(
-        &self,
-        migration_id: Uuid,
-    ) -> Result<Vec<PartitionProgress>, StoreError> {
-        transact(&self.pool, "list partitions", async |conn| {
-            Ok(partition_progress::list(conn, migration_id).await?)
-        })
-        .await
     }
 
     /// Keeps the partitions of an attempt; those that are there stay as they are.
@@ -299,10 +212,9 @@ impl Store {
         attempt: i32,
         partitions: &[NewPartition],
     ) -> Result<(), StoreError> {
-        transact(&self.pool, "save partitions", async |conn| {
+        transact!(&self.pool, "save partitions", |conn| {
             Ok(partition_progress::insert(conn, migration_id, attempt, partitions).await?)
         })
-        .await
     }
 
     /// Takes over the destination's word on every partition, and counts entities again.
@@ -312,7 +224,7 @@ impl Store {
         attempt: i32,
         states: &[PartitionState],
     ) -> Result<Vec<PartitionProgress>, StoreError> {
-        transact(&self.pool, "take over positions", async |conn| {
+        transact!(&self.pool, "take over positions", |conn| {
             let id = migration_id;
             migration_orchestration::lock(conn, id)
                 .await?
@@ -325,7 +237,6 @@ impl Store {
             migration_orchestration::recount(conn, id, 0).await?;
             Ok(partition_progress::list(conn, id).await?)
         })
-        .await
     }
 
     /// Stores everything that arrived since the last tick.
@@ -334,10 +245,9 @@ impl Store {
         migration_id: Uuid,
         tick: &Tick,
     ) -> Result<TickOutcome, StoreError> {
-        transact(&self.pool, "persist", async |conn| {
+        transact!(&self.pool, "persist", |conn| {
             tick::apply(conn, migration_id, tick).await
         })
-        .await
     }
 
     /// Stores a fault of the run, outside of any batch.
@@ -348,7 +258,7 @@ impl Store {
         error_code: &str,
         error_message: &str,
     ) -> Result<Uuid, StoreError> {
-        transact(&self.pool, "store a fault", async |conn| {
+        transact!(&self.pool, "store a fault", |conn| {
             let id = migration_error::insert_fault(
                 conn,
                 migration_id,
@@ -360,54 +270,6 @@ impl Store {
             migration_orchestration::recount(conn, migration_id, 1).await?;
             Ok(id)
         })
-        .await
-    }
-
-    /// A migration's errors, oldest first, behind the one with id `after`.
-    pub async fn errors(
-        &self,
-        migration_id: Uuid,
-        entity: Option<&str>,
-        limit: i64,
-        after: Option<Uuid>,
-    ) -> Result<Vec<MigrationError>, StoreError> {
-        transact(&self.pool, "list errors", async |conn| {
-            Ok(migration_error::list(conn, migration_id, entity, limit, after).await?)
-        })
-        .await
-    }
-
-    /// The error of that id.
-    pub async fn get_error(&self, id: Uuid) -> Result<Option<MigrationError>, StoreError> {
-        transact(&self.pool, "read an error", async |conn| {
-            Ok(migration_error::get(conn, id).await?)
-        })
-        .await
-    }
-
-    /// An entity's batches with a higher number than `after`.
-    pub async fn batches(
-        &self,
-        entity_status_id: Uuid,
-        limit: i64,
-        after: i64,
-    ) -> Result<Vec<BatchProcessingStatus>, StoreError> {
-        transact(&self.pool, "list batches", async |conn| {
-            Ok(batch_processing_status::list(conn, entity_status_id, limit, after).await?)
-        })
-        .await
-    }
-
-    /// A migration's newest checkpoints, newest first.
-    pub async fn checkpoints(
-        &self,
-        migration_id: Uuid,
-        limit: i64,
-    ) -> Result<Vec<MigrationCheckpoint>, StoreError> {
-        transact(&self.pool, "list checkpoints", async |conn| {
-            Ok(migration_checkpoint::list(conn, migration_id, limit).await?)
-        })
-        .await
     }
 
     /// Stores schema changes as the destination's journal has them.
@@ -415,24 +277,12 @@ impl Store {
         &self,
         operations: &[SchemaChangeOperation],
     ) -> Result<(), StoreError> {
-        transact(&self.pool, "save schema changes", async |conn| {
+        transact!(&self.pool, "save schema changes", |conn| {
             for operation in operations {
                 schema_change_operation::upsert(conn, operation).await?;
             }
             Ok(())
         })
-        .await
-    }
-
-    /// A migration's schema changes in order.
-    pub async fn schema_changes(
-        &self,
-        migration_id: Uuid,
-    ) -> Result<Vec<SchemaChangeOperation>, StoreError> {
-        transact(&self.pool, "list schema changes", async |conn| {
-            Ok(schema_change_operation::list(conn, migration_id).await?)
-        })
-        .await
     }
 
     /// Stores the outcome of a check of the data.
@@ -441,20 +291,8 @@ impl Store {
         migration_id: Uuid,
         result: &NewResult,
     ) -> Result<Uuid, StoreError> {
-        transact(&self.pool, "store a validation", async |conn| {
+        transact!(&self.pool, "store a validation", |conn| {
             Ok(data_validation_result::insert(conn, migration_id, result).await?)
         })
-        .await
-    }
-
-    /// A migration's validations, oldest first.
-    pub async fn validations(
-        &self,
-        migration_id: Uuid,
-    ) -> Result<Vec<DataValidationResult>, StoreError> {
-        transact(&self.pool, "list validations", async |conn| {
-            Ok(data_validation_result::list(conn, migration_id).await?)
-        })
-        .await
     }
 }

@@ -1,51 +1,57 @@
 //! The one way to a transaction: retried where trying again helps, traced by the operation's name.
+//!
+//! A macro, since a future made by a generic async closure that borrows is not `Send` for the
+//! compiler (rust-lang/rust issue 110338), and services run these on any thread.
 
 use std::time::Duration;
 
 use proto::runtime::backoff::Backoff;
-use sqlx::{PgConnection, PgPool};
-use tracing::Instrument;
 
 use super::error::StoreError;
 
 const TRIES: u32 = 5;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 
-/// Runs `work` in a transaction of its own. A serialization failure or deadlock runs it again, so it
-/// must do nothing but database work.
-pub(super) async fn transact<T, W>(
-    pool: &PgPool,
-    operation: &'static str,
-    work: W,
-) -> Result<T, StoreError>
-where
-    W: AsyncFn(&mut PgConnection) -> Result<T, StoreError>,
-{
-    let span = tracing::info_span!("store", operation);
-    async {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match once(pool, &work).await {
-                Err(error) if error.is_passing() && tried < TRIES => {
-                    tracing::debug!(operation, tried, "transaction is tried again");
-                    tokio::time::sleep(BACKOFF.delay(tried, rand::random())).await;
+/// `transact!(&pool, "operation", |conn| result)`: runs `result` (an expression that may await and
+/// use `?`) in a transaction of its own and commits it. A serialization failure or deadlock runs it
+/// again, so it must do nothing but database work.
+macro_rules! transact {
+    ($pool:expr, $operation:literal, |$conn:ident| $work:expr) => {{
+        let work = async {
+            let mut tried = 0;
+            loop {
+                tried += 1;
+                let outcome: Result<_, $crate::store::StoreError> = async {
+                    let mut transaction = sqlx::PgPool::begin($pool).await?;
+                    let $conn: &mut sqlx::PgConnection = &mut transaction;
+                    // On an error the transaction is dropped, which rolls it back.
+                    let done: Result<_, $crate::store::StoreError> = async { $work }.await;
+                    let value = done?;
+                    transaction.commit().await?;
+                    Ok(value)
                 }
-                outcome => return outcome.map_err(|error| error.during(operation)),
+                .await;
+                match outcome {
+                    Err(error) if $crate::store::transact::is_tried_again(&error, tried) => {
+                        $crate::store::transact::pause(tried).await;
+                    }
+                    outcome => return outcome.map_err(|error| error.during($operation)),
+                }
             }
-        }
-    }
-    .instrument(span)
-    .await
+        };
+        let span = tracing::info_span!("store", operation = $operation);
+        tracing::Instrument::instrument(work, span).await
+    }};
+}
+pub(super) use transact;
+
+/// Another try may work, and some are left.
+pub(super) fn is_tried_again(error: &StoreError, tried: u32) -> bool {
+    error.is_passing() && tried < TRIES
 }
 
-async fn once<T, W>(pool: &PgPool, work: &W) -> Result<T, StoreError>
-where
-    W: AsyncFn(&mut PgConnection) -> Result<T, StoreError>,
-{
-    let mut transaction = pool.begin().await?;
-    // On an error the transaction is dropped, which rolls it back.
-    let value = work(&mut transaction).await?;
-    transaction.commit().await?;
-    Ok(value)
+/// Waits before the next try.
+pub(super) async fn pause(tried: u32) {
+    tracing::debug!(tried, "transaction is tried again");
+    tokio::time::sleep(BACKOFF.delay(tried, rand::random())).await;
 }

@@ -37,19 +37,12 @@ pub(super) struct At<'a> {
 impl<'a> At<'a> {
     pub(super) fn new(node: &'a Node, path: String, context: &'a Context) -> Self {
         context.positions.borrow_mut().note(&path, node.position);
-        Self {
-            node,
-            path,
-            context,
-            is_bare: false,
-        }
+        Self { node, path, context, is_bare: false }
     }
 
     /// Notes a problem here.
     pub(super) fn problem(&self, message: impl Into<String>) {
-        self.context
-            .log
-            .add_at(&self.path, Some(self.node.position), message);
+        self.context.log.add_at(&self.path, Some(self.node.position), message);
     }
 
     /// Notes that something else stands here.
@@ -57,10 +50,7 @@ impl<'a> At<'a> {
         if self.is_bare {
             self.problem(format!("needs an argument: {expected}"));
         } else {
-            self.problem(format!(
-                "expected {expected}, found {}",
-                describe(self.node)
-            ));
+            self.problem(format!("expected {expected}, found {}", describe(self.node)));
         }
         None
     }
@@ -82,10 +72,7 @@ impl<'a> At<'a> {
 
     /// The same node seen as a bare word of that name.
     pub(super) fn bare(&self, word: &str) -> Self {
-        Self {
-            is_bare: true,
-            ..Self::new(self.node, join(&self.path, word), self.context)
-        }
+        Self { is_bare: true, ..Self::new(self.node, join(&self.path, word), self.context) }
     }
 
     pub(super) fn pairs(&self) -> Option<&'a [(Key, Node)]> {
@@ -98,13 +85,9 @@ impl<'a> At<'a> {
 
     pub(super) fn items(&self) -> Option<Vec<Self>> {
         match &self.node.kind {
-            NodeKind::List(items) if !self.is_bare => Some(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(i, node)| self.item(i, node))
-                    .collect(),
-            ),
+            NodeKind::List(items) if !self.is_bare => {
+                Some(items.iter().enumerate().map(|(i, node)| self.item(i, node)).collect())
+            }
             NodeKind::Scalar { .. } | NodeKind::List(_) | NodeKind::Mapping(_) => {
                 self.wrong("a list")
             }
@@ -123,9 +106,7 @@ impl<'a> At<'a> {
     pub(super) fn checked_text(&self, text: &str) -> Option<()> {
         for placeholder in [RUN_NOW, MIGRATION_ID] {
             if text.contains(placeholder) {
-                self.problem(format!(
-                    "\"{placeholder}\" is reserved; use the steps now, source_meta"
-                ));
+                self.problem(format!("\"{placeholder}\" is reserved; use the steps now, source_meta"));
                 return None;
             }
         }
@@ -181,10 +162,7 @@ pub(super) trait Choice: Sized {
         match &at.node.kind {
             NodeKind::Scalar { text, .. } => match Self::known(text) {
                 Some(word) => {
-                    let bare = At {
-                        is_bare: true,
-                        ..at.clone()
-                    };
+                    let bare = At { is_bare: true, ..at.clone() };
                     Self::decode_word(word, &bare)
                 }
                 None => unknown_word(at, text, Self::WORDS),
@@ -208,10 +186,7 @@ pub(super) trait Choice: Sized {
 
 fn unknown_word<T>(at: &At<'_>, text: &str, words: &[&str]) -> Option<T> {
     let hint = suggest::hint(text, words.iter().copied());
-    at.problem(format!(
-        "unknown word \"{text}\"{hint} (known: {})",
-        words.join(", ")
-    ));
+    at.problem(format!("unknown word \"{text}\"{hint} (known: {})", words.join(", ")));
     None
 }
 
@@ -234,10 +209,7 @@ impl<'a> Fields<'a> {
                 );
             }
         }
-        Some(Self {
-            at: at.clone(),
-            pairs,
-        })
+        Some(Self { at: at.clone(), pairs })
     }
 
     pub(super) fn take<T: Decode>(&self, key: &str) -> Option<T> {
@@ -245,10 +217,7 @@ impl<'a> Fields<'a> {
             Some((_, node)) => T::decode(&self.at.child(key, node)),
             None => T::absent().or_else(|| {
                 let path = join(&self.at.path, key);
-                self.at
-                    .context
-                    .log
-                    .add_at(path, Some(self.at.node.position), "missing");
+                self.at.context.log.add_at(path, Some(self.at.node.position), "missing");
                 None
             }),
         }
@@ -347,10 +316,7 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Later<T> {
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let mut schema = generator.subschema_for::<T>();
-        schema.insert(
-            super::schema::SUPPORTED.to_owned(),
-            serde_json::Value::Bool(false),
-        );
+        schema.insert(super::schema::SUPPORTED.to_owned(), serde_json::Value::Bool(false));
         schema
     }
 }

@@ -136,10 +136,7 @@ plain_choice!(MigrationType, DestinationMode);
 /// Reads a plan. Every problem is reported, in the order of the document.
 pub fn parse(text: &str) -> Result<Plan, Problems> {
     let root = document::read(text)?;
-    let context = Context {
-        entities: entity_names(&root),
-        ..Context::default()
-    };
+    let context = Context { entities: entity_names(&root), ..Context::default() };
     let mut plan = Plan::decode(&At::new(&root, String::new(), &context));
     report_repeated_entities(&root, &context);
     if let Some(plan) = &mut plan {
@@ -156,20 +153,12 @@ pub fn document_json(text: &str) -> Result<serde_json::Value, Problems> {
 /// Index, name and node of every entity's name, whatever else is wrong with it.
 fn named_entities(root: &Node) -> Vec<(usize, &str, &Node)> {
     let entities = root.get("entities").map_or(&[][..], Node::items);
-    let names = entities
-        .iter()
-        .enumerate()
-        .map(|(index, item)| (index, item.get("entity")));
-    names
-        .filter_map(|(index, node)| Some((index, node?.text()?, node?)))
-        .collect()
+    let names = entities.iter().enumerate().map(|(index, item)| (index, item.get("entity")));
+    names.filter_map(|(index, node)| Some((index, node?.text()?, node?))).collect()
 }
 
 fn entity_names(root: &Node) -> BTreeSet<String> {
-    named_entities(root)
-        .into_iter()
-        .map(|(_, name, _)| name.to_owned())
-        .collect()
+    named_entities(root).into_iter().map(|(_, name, _)| name.to_owned()).collect()
 }
 
 fn report_repeated_entities(root: &Node, context: &Context) {
@@ -178,9 +167,7 @@ fn report_repeated_entities(root: &Node, context: &Context) {
         match seen.iter().find(|(known, _)| *known == name) {
             Some((_, first)) => {
                 let at = At::new(node, format!("entities[{index}].entity"), context);
-                at.problem(format!(
-                    "\"{name}\" is already the name of entities[{first}]"
-                ));
+                at.problem(format!("\"{name}\" is already the name of entities[{first}]"));
             }
             None => seen.push((name, index)),
         }

@@ -1,0 +1,249 @@
+//! One entity: its rules, its SELECT and everything else an agent needs.
+
+use std::collections::BTreeSet;
+
+use super::super::catalog::Table;
+use super::super::compiled::{
+    CompiledEntity, IdCall, IdRule, KeyPart, ParentRef, ReadRule, SelfReference, ValueRule,
+    WriteColumn,
+};
+use super::super::plan::Step;
+use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert};
+use super::column::{self, Rule, RuleValue};
+use super::fields::Fields;
+use super::reference::Reference;
+use super::resolve::Resolved;
+use super::{Context, coverage, faults, hash, key};
+
+/// Names of the entities that come first: explicit ones and those behind foreign keys, never the
+/// entity itself where only a foreign key says so.
+pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
+    let explicit = entity.entity.dependency_entities.iter().map(|name| name.0.as_str());
+    let behind_keys = entity.entity.transformation_rules.iter().flat_map(|(_, pipeline)| {
+        pipeline.0.iter().filter_map(|entry| match &entry.step {
+            Step::Fk(fk) => Some(fk.entity.0.as_str()),
+            _ => None,
+        })
+    });
+    let others = behind_keys.filter(|name| *name != entity.name());
+    explicit.chain(others).collect()
+}
+
+/// Compiles an entity. `None` with problems noted.
+pub(super) fn compile(
+    context: &Context<'_>,
+    all: &[Resolved<'_>],
+    entity: &Resolved<'_>,
+) -> Option<CompiledEntity> {
+    let before = context.log.count();
+    let (source, destination) = (entity.source?, entity.destination?);
+    let key_names: Vec<String> =
+        entity.key.iter().flatten().map(|column| column.name.clone()).collect();
+    let scope = Scope {
+        table: source,
+        key: &key_names,
+        timezone: entity.timezone,
+        on_row_error: &entity.on_row_error,
+        expressions: &context.source.expressions,
+        log: context.log,
+    };
+    if let Some(filter) = &entity.entity.filter {
+        scope.condition(filter, &format!("{}.where", entity.path));
+    }
+    let rules = column::compile_all(&scope, entity, all, destination);
+    coverage::check_destination(&scope, entity, destination);
+    coverage::check_source(&scope, entity, &rules);
+    let snapshot = coverage::snapshot(&scope, entity, &rules, destination);
+    let mut parts = Assembly::new(entity)?;
+    let id = entity.id.clone()?;
+    parts.write_id(&scope, entity, &id, destination);
+    for rule in &rules {
+        parts.write_rule(entity, rule);
+    }
+    let (fields, fault_field, verdicts) = parts.finish_fields(&scope, entity);
+    if context.log.count() > before {
+        return None;
+    }
+    let order = |column: &WriteColumn| {
+        destination.columns.iter().position(|known| known.name == column.name)
+    };
+    parts.columns.sort_by_key(order);
+    let needed = dependencies(entity);
+    let mut compiled = CompiledEntity {
+        entity: entity.name().to_owned(),
+        entity_type: entity.entity.entity_type.to_string(),
+        version: entity.entity.version.as_ref().map_or_else(|| "1".to_owned(), |v| v.0.clone()),
+        is_active: entity.entity.is_active.unwrap_or(true),
+        dependencies: all
+            .iter()
+            .map(|other| other.name().to_owned())
+            .filter(|name| needed.contains(name.as_str()))
+            .collect(),
+        read: ReadRule {
+            source: source.name.clone(),
+            key: parts.key,
+            fields,
+            fault_field,
+            filter: entity.entity.filter.as_ref().map(|sql| filter_sql(source, sql)),
+        },
+        destination: destination.name.clone(),
+        columns: parts.columns,
+        id,
+        faults: verdicts,
+        parents: parts.parents,
+        self_references: parts.self_references,
+        snapshot,
+        on_row_error: entity.row_action(),
+        settings: entity.settings.clone(),
+        hash: String::new(),
+    };
+    compiled.hash = hash::of(&compiled, context.plan.namespace);
+    Some(compiled)
+}
+
+/// The plan's `where`; through [`super::super::rules::free_sql`] where it uses the table's own name.
+fn filter_sql(table: &Table, sql: &str) -> String {
+    if super::super::rules::mentions(sql, &table.name.name) {
+        super::super::rules::free_sql(&table.name, sql)
+    } else {
+        sql.to_owned()
+    }
+}
+
+/// The parts of a compiled entity while its rules are put together.
+struct Assembly {
+    key: Vec<super::super::compiled::KeyColumn>,
+    fields: Fields,
+    columns: Vec<WriteColumn>,
+    drafts: Vec<DraftFault>,
+    parents: Vec<ParentRef>,
+    self_references: Vec<SelfReference>,
+}
+
+impl Assembly {
+    /// Begins with the key; `None` where the entity has none.
+    fn new(entity: &Resolved<'_>) -> Option<Self> {
+        let mut fields = Fields::default();
+        let mut key = Vec::new();
+        for column in entity.key.as_ref()? {
+            let (column, sql) = key::column(column);
+            fields.push(sql);
+            key.push(column);
+        }
+        Some(Self {
+            key,
+            fields,
+            columns: Vec::new(),
+            drafts: Vec::new(),
+            parents: Vec::new(),
+            self_references: Vec::new(),
+        })
+    }
+
+    /// The id column, which no rule writes.
+    fn write_id(
+        &mut self,
+        scope: &Scope<'_>,
+        entity: &Resolved<'_>,
+        id: &IdRule,
+        destination: &Table,
+    ) {
+        match id {
+            IdRule::Uuid5 { column } => {
+                let parts = self.own_key();
+                let call = IdCall { entity: entity.name().to_owned(), parts };
+                self.columns.push(WriteColumn { name: column.clone(), value: ValueRule::Id(call) });
+            }
+            IdRule::Keep { column } => {
+                let path = format!("{}.id", entity.path);
+                let [key] = scope.key else {
+                    scope.log.add(path, "kind keep needs a key of one column");
+                    return;
+                };
+                let fit = Fit { unfit: scope.on_row_error, path: &path, is_asked: false };
+                let draft = scope.column_value(key, &path).zip(destination.column(column));
+                if let Some((draft, target)) = draft
+                    && let Some(draft) =
+                        scope.noted(&path, convert(draft, &Ty::of(&target.ty), &fit))
+                {
+                    self.write_draft(column, &draft);
+                }
+            }
+            IdRule::None { .. } => {}
+        }
+    }
+
+    /// This row's own key as parts of a name.
+    fn own_key(&self) -> Vec<KeyPart> {
+        self.key
+            .iter()
+            .enumerate()
+            .map(|(field, column)| KeyPart { field, text: column.text })
+            .collect()
+    }
+
+    fn write_rule(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>) {
+        self.drafts.extend(rule.faults().iter().cloned());
+        match &rule.value {
+            RuleValue::Draft(draft) => self.write_draft(&rule.column.name, draft),
+            RuleValue::Reference(reference) => self.write_reference(entity, rule, reference),
+        }
+    }
+
+    fn write_draft(&mut self, column: &str, draft: &Draft) {
+        self.drafts.extend(draft.faults.iter().cloned());
+        let field = self.fields.index(&draft.sql);
+        let value = if draft.agent.is_empty() {
+            ValueRule::Field(field)
+        } else {
+            ValueRule::Steps { field, steps: draft.agent.clone() }
+        };
+        self.columns.push(WriteColumn { name: column.to_owned(), value });
+    }
+
+    fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
+        let column = rule.column.name.clone();
+        let parts: Vec<KeyPart> = reference
+            .parts
+            .iter()
+            .map(|part| {
+                let (sql, text) = key::text_of(part);
+                KeyPart { field: self.fields.index(&sql), text }
+            })
+            .collect();
+        match &reference.kept {
+            Some(draft) => self.write_draft(&column, draft),
+            None => {
+                let call = IdCall { entity: reference.parent.clone(), parts: parts.clone() };
+                self.columns.push(WriteColumn { name: column.clone(), value: ValueRule::Id(call) });
+            }
+        }
+        if reference.parent == entity.name() {
+            self.self_references.push(SelfReference { column, path: rule.path.clone() });
+        } else {
+            self.parents.push(ParentRef { entity: reference.parent.clone(), column, parts });
+        }
+    }
+
+    /// The SELECT's fields with the checks behind them.
+    fn finish_fields(
+        &mut self,
+        scope: &Scope<'_>,
+        entity: &Resolved<'_>,
+    ) -> (Vec<String>, Option<usize>, Vec<super::super::compiled::Fault>) {
+        let drafts = faults::distinct(std::mem::take(&mut self.drafts));
+        let mut fields = std::mem::take(&mut self.fields);
+        if drafts.len() > faults::MAX_FAULTS {
+            let path = format!("{}.transformation_rules", entity.path);
+            let message = format!(
+                "too many checks: {} of at most {}; let some rules say set_null or a default",
+                drafts.len(),
+                faults::MAX_FAULTS
+            );
+            scope.log.add(path, message);
+            return (fields.into_vec(), None, Vec::new());
+        }
+        let fault_field = faults::bits(&drafts).map(|sql| fields.push(sql));
+        (fields.into_vec(), fault_field, faults::verdicts(&drafts))
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether the row that a foreign key refers to is there.
+
+use super::super::catalog::{Column, quote_ident};
+use super::super::rules::{Draft, Ty, free_sql};
+use super::resolve::Resolved;
+
+/// A condition that holds where the parent row is there; `None` where it always is.
+pub(super) fn exists(
+    child: &Resolved<'_>,
+    parent: &Resolved<'_>,
+    key: &[&Column],
+    parts: &[Draft],
+) -> Option<String> {
+    if is_guaranteed(child, parent, key, parts) {
+        return None;
+    }
+    let table = parent.source?.name.quoted();
+    // The filter sees its own row as `src`; this row's `src` is not visible in there.
+    let keys: Vec<String> = key
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("src.{} AS k{at}", quote_ident(&column.name)))
+        .collect();
+    let filter = match (&parent.entity.filter, parent.source) {
+        (Some(filter), Some(source)) => format!(" WHERE {}", free_sql(&source.name, filter)),
+        (Some(_) | None, _) => String::new(),
+    };
+    let rows = format!("(SELECT {} FROM {table} AS src{filter}) AS p", keys.join(", "));
+    // A part that is no plain column is evaluated outside: a bare name in its SQL must not meet a
+    // column of the parent.
+    let is_plain = parts.iter().all(|part| part.direct.is_some());
+    let part = |at: usize| match is_plain {
+        true => parts[at].sql.clone(),
+        false => format!("v.x{at}"),
+    };
+    let tests: Vec<String> = key
+        .iter()
+        .enumerate()
+        .map(|(at, column)| match Ty::of(&column.ty) {
+            Ty::Enum(_) => format!("p.k{at}::text = ({})::text", part(at)),
+            _ => format!("p.k{at} = {}", part(at)),
+        })
+        .collect();
+    let exists = format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", tests.join(" AND "));
+    if is_plain {
+        return Some(exists);
+    }
+    let values: Vec<String> =
+        parts.iter().enumerate().map(|(at, part)| format!("{} AS x{at}", part.sql)).collect();
+    Some(format!("(SELECT {exists} FROM (SELECT {} OFFSET 0) AS v)", values.join(", ")))
+}
+
+/// A validated foreign key of the source from these very columns to the parent's key, with no
+/// filter on the parent.
+fn is_guaranteed(
+    child: &Resolved<'_>,
+    parent: &Resolved<'_>,
+    key: &[&Column],
+    parts: &[Draft],
+) -> bool {
+    let (Some(table), Some(target)) = (child.source, parent.source) else { return false };
+    let columns: Option<Vec<&str>> = parts.iter().map(|part| part.direct.as_deref()).collect();
+    let Some(columns) = columns else { return false };
+    parent.entity.filter.is_none()
+        && table.foreign_keys.iter().any(|foreign| {
+            let pairs: Vec<(&str, &str)> = foreign
+                .columns
+                .iter()
+                .map(String::as_str)
+                .zip(foreign.target_columns.iter().map(String::as_str))
+                .collect();
+            foreign.is_validated
+                && foreign.target == target.name
+                && pairs.len() == columns.len()
+                && columns
+                    .iter()
+                    .zip(key)
+                    .all(|(column, key)| pairs.contains(&(*column, key.name.as_str())))
+        })
+}

@@ -1,0 +1,83 @@
+//! What the databases must be asked before a plan can be compiled.
+
+use std::collections::BTreeSet;
+
+use super::super::catalog::{Probe, TableName};
+use super::super::plan::{Entity, Pipeline, Plan, Step};
+use super::super::rules::zone_probe;
+
+/// Tables of the source and of the destination that the plan names, in plan order.
+pub fn tables(plan: &Plan) -> (Vec<TableName>, Vec<TableName>) {
+    let collect = |name: &dyn Fn(&Entity) -> String| {
+        let mut tables: Vec<TableName> = Vec::new();
+        for entity in plan.entities.iter() {
+            let table = TableName::parse(&name(entity));
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+        }
+        tables
+    };
+    (
+        collect(&|entity| entity.source_entity.to_string()),
+        collect(&|entity| entity.destination_entity.to_string()),
+    )
+}
+
+/// Free SQL and time zones that the source must judge. Describe each as
+/// `SELECT {rules::free_sql} FROM {table} AS src`.
+pub fn probes(plan: &Plan) -> Vec<Probe> {
+    let mut probes = BTreeSet::new();
+    for entity in plan.entities.iter() {
+        let table = TableName::parse(&entity.source_entity);
+        let default = plan.defaults.as_ref().and_then(|defaults| defaults.timezone.as_ref());
+        let mut found = Found {
+            zone: entity.timezone.as_ref().or(default).map(|zone| zone.0.as_str()),
+            table: &table,
+            probes: &mut probes,
+        };
+        if let Some(filter) = &entity.filter {
+            found.sql(filter);
+        }
+        for (_, pipeline) in entity.transformation_rules.iter() {
+            found.pipeline(pipeline);
+        }
+    }
+    probes.into_iter().collect()
+}
+
+struct Found<'a> {
+    table: &'a TableName,
+    zone: Option<&'a str>,
+    probes: &'a mut BTreeSet<Probe>,
+}
+
+impl Found<'_> {
+    fn sql(&mut self, sql: &str) {
+        self.probes.insert(Probe { table: self.table.clone(), sql: sql.to_owned() });
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) {
+        for entry in &pipeline.0 {
+            match &entry.step {
+                Step::Sql(sql) => self.sql(sql),
+                Step::When(cases) => {
+                    for case in cases.iter() {
+                        self.sql(&case.condition);
+                        self.pipeline(&case.then);
+                    }
+                }
+                Step::Tz(tz) => {
+                    let own = tz.from.as_ref().map(|zone| zone.0.as_str());
+                    if let Some(zone) = own.or(self.zone) {
+                        self.probes.insert(zone_probe(self.table, zone));
+                    }
+                }
+                _ => {}
+            }
+            if let Some(otherwise) = &entry.otherwise {
+                self.pipeline(otherwise);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Foreign keys: from the referencing columns to the parent's new id.
+
+use super::super::catalog::Column;
+use super::super::compiled::{Fault, IdRule, RowAction};
+use super::super::plan::{Fk, StepEntry, Unfit};
+use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert, literal, value_of};
+use super::orphan;
+use super::resolve::Resolved;
+
+/// A compiled reference.
+pub(super) struct Reference {
+    /// The parent entity.
+    pub parent: String,
+    /// Parts of the parent's key, orphans settled.
+    pub parts: Vec<Draft>,
+    /// The column's value where the parent keeps its ids; else the id of `parts`.
+    pub kept: Option<Draft>,
+    /// The first part's checks, and the orphan's.
+    pub faults: Vec<DraftFault>,
+}
+
+/// A rule that ends in `fk`.
+pub(super) struct FkRule<'a> {
+    /// The steps before it.
+    pub steps: &'a [StepEntry],
+    /// Its arguments.
+    pub fk: &'a Fk,
+    /// Path of the pipeline.
+    pub pipeline_path: &'a str,
+    /// Path of the step.
+    pub path: String,
+    /// The destination column.
+    pub column: &'a Column,
+}
+
+/// Compiles a reference. `None` with problems noted.
+pub(super) fn compile(
+    scope: &Scope<'_>,
+    child: &Resolved<'_>,
+    parents: &[Resolved<'_>],
+    rule: &FkRule<'_>,
+) -> Option<Reference> {
+    let parent = parents.iter().find(|entity| entity.name() == &*rule.fk.entity)?;
+    let parts = parts(scope, rule)?;
+    // What is wrong with the parent itself is noted there.
+    let (key, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
+    if parts.len() != key.len() {
+        let names: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
+        let message = format!(
+            "the key of {} has {} column(s) ({}), here are {}{}",
+            parent.name(),
+            key.len(),
+            names.join(", "),
+            parts.len(),
+            if rule.fk.cols.is_none() { "; name them all in cols" } else { "" }
+        );
+        return scope.problem(&rule.path, message);
+    }
+    for (part, column) in parts.iter().zip(key) {
+        scope.noted(&rule.path, same_text(part, column, parent.name()))?;
+    }
+    let (parts, faults) = settle(scope, child, parent, key, parts, rule)?;
+    let kept = match id {
+        IdRule::Uuid5 { .. } => {
+            if Ty::of(&rule.column.ty) != Ty::Uuid {
+                let message = format!(
+                    "column \"{}\" is {}, the ids of {} are uuid",
+                    rule.column.name,
+                    rule.column.ty.sql,
+                    parent.name()
+                );
+                return scope.problem(&rule.path, message);
+            }
+            None
+        }
+        IdRule::Keep { .. } => {
+            let fit = Fit { unfit: scope.on_row_error, path: &rule.path, is_asked: false };
+            let value = parts.first()?.clone();
+            Some(scope.noted(&rule.path, convert(value, &Ty::of(&rule.column.ty), &fit))?)
+        }
+        IdRule::None { .. } => {
+            let message = format!("rows of {} have no id (kind none)", parent.name());
+            return scope.problem(&rule.path, message);
+        }
+    };
+    Some(Reference { parent: parent.name().to_owned(), parts, kept, faults })
+}
+
+/// The referencing values: the columns of `cols`, or what the steps before make.
+fn parts(scope: &Scope<'_>, rule: &FkRule<'_>) -> Option<Vec<Draft>> {
+    match (&rule.fk.cols, rule.steps) {
+        (Some(columns), []) => columns
+            .iter()
+            .enumerate()
+            .map(|(at, name)| scope.column_value(name, &format!("{}.cols[{at}]", rule.path)))
+            .collect(),
+        (Some(_), _) => {
+            scope.problem(&rule.path, "with cols, fk is the first and only step of its pipeline")
+        }
+        (None, []) => {
+            scope.problem(&rule.path, "fk needs a value before it, like {col: name}, or cols")
+        }
+        (None, steps) => {
+            let draft = value_of(scope, steps, rule.pipeline_path)?;
+            if let Some(step) = draft.agent.first() {
+                let message = "runs in the agent; fk needs a value of the source before it";
+                return scope.problem(&step.path, message);
+            }
+            Some(vec![draft])
+        }
+    }
+}
+
+/// Whether equal keys have equal texts on both sides, so that both give the same id.
+fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
+    let target = Ty::of(&key.ty);
+    if !key.ty.is_deterministic || target == Ty::Citext {
+        return Err(format!(
+            "key column \"{}\" of {parent} compares texts as equal that differ (citext or a \
+             non-deterministic collation), so they would get different ids",
+            key.name
+        ));
+    }
+    let is_same = match (&part.ty, &target) {
+        (a, b) if a.is_integer() && b.is_integer() => true,
+        (a, b) if a.is_text() && b.is_text() => true,
+        (Ty::Numeric(Some((_, a))), Ty::Numeric(Some((_, b)))) => a == b,
+        (
+            Ty::Numeric(_) | Ty::Float4 | Ty::Float8 | Ty::Json | Ty::Jsonb | Ty::Array(_) | Ty::User(_),
+            _,
+        ) => false,
+        (Ty::Builtin { base, .. }, Ty::Builtin { base: other, .. }) => {
+            let plain = ["bytea", "inet", "cidr", "macaddr", "macaddr8", "name", "\"char\"", "oid"];
+            base == other && plain.contains(&base.as_str())
+        }
+        (a, b) => a == b,
+    };
+    if is_same {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} is no reference to key column \"{}\" of {parent}, which is {target}; cast it before",
+            part.ty, key.name
+        ))
+    }
+}
+
+/// Puts the orphan's rule into effect.
+fn settle(
+    scope: &Scope<'_>,
+    child: &Resolved<'_>,
+    parent: &Resolved<'_>,
+    key: &[&Column],
+    parts: Vec<Draft>,
+    rule: &FkRule<'_>,
+) -> Option<(Vec<Draft>, Vec<DraftFault>)> {
+    let mut faults: Vec<DraftFault> = parts.iter().flat_map(|part| part.faults.clone()).collect();
+    let unfit = rule.fk.orphan.as_ref().unwrap_or(scope.on_row_error);
+    let orphan_path = format!("{}.orphan", rule.path);
+    if *unfit == Unfit::SetNull && rule.column.not_null {
+        let message = format!("column \"{}\" is NOT NULL", rule.column.name);
+        return scope.problem(&orphan_path, message);
+    }
+    let Some(exists) = orphan::exists(child, parent, key, &parts) else {
+        return Some((parts, faults));
+    };
+    let give_up = |action: RowAction| {
+        let set: Vec<String> = parts.iter().map(|part| format!("{} IS NOT NULL", part.sql)).collect();
+        let filtered = if parent.entity.filter.is_some() { " or is filtered out" } else { "" };
+        DraftFault {
+            guard: None,
+            condition: format!("({} AND NOT {exists})", set.join(" AND ")),
+            fault: Fault {
+                code: "DROVER_ORPHAN".to_owned(),
+                path: rule.path.clone(),
+                message: format!("refers to a row of {} that does not exist{filtered}", parent.name()),
+                action,
+            },
+        }
+    };
+    let parts = match unfit {
+        Unfit::Fail => {
+            faults.push(give_up(RowAction::Fail));
+            parts
+        }
+        Unfit::Quarantine => {
+            faults.push(give_up(RowAction::Quarantine));
+            parts
+        }
+        Unfit::SetNull => instead(parts, &exists, None),
+        Unfit::Default(value) => {
+            let [part] = parts.as_slice() else {
+                return scope.problem(&orphan_path, "a composite key has no default");
+            };
+            let value = scope.noted(&orphan_path, literal(value, &part.ty))?;
+            instead(parts, &exists, Some(&value))
+        }
+    };
+    Some((parts, faults))
+}
+
+/// NULL or a legacy key in the place of one whose row is not there.
+fn instead(parts: Vec<Draft>, exists: &str, value: Option<&str>) -> Vec<Draft> {
+    parts
+        .into_iter()
+        .map(|part| {
+            let sql = match value {
+                None => format!("(CASE WHEN {exists} THEN {} END)", part.sql),
+                Some(value) => format!(
+                    "(CASE WHEN {0} IS NULL OR {exists} THEN {0} ELSE {value} END)",
+                    part.sql
+                ),
+            };
+            let ty = part.ty.clone();
+            part.becomes(sql, ty)
+        })
+        .collect()
+}

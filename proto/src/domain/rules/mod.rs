@@ -1,0 +1,29 @@
+//! Rules: a pipeline of steps becomes one SQL expression of the source plus a few agent-side steps.
+//!
+//! Types are tracked from step to step, so that what cannot fit is a problem of the plan and what
+//! may not fit is a check. No SQL made here raises for a row: a value that does not fit becomes NULL
+//! (or the rule's default) and a bit of the fault field.
+
+mod convert;
+mod decimal;
+mod draft;
+mod literal;
+mod map;
+mod numbers;
+mod pipeline;
+mod scope;
+mod sources;
+mod texts;
+mod ty;
+mod tz;
+mod unit;
+mod values;
+mod when;
+
+pub use convert::{Fit, convert};
+pub use draft::{Draft, DraftFault};
+pub use literal::literal;
+pub use pipeline::value_of;
+pub use scope::{Scope, free_sql, mentions};
+pub use ty::Ty;
+pub use tz::zone_probe;

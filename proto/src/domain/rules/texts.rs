@@ -1,0 +1,97 @@
+//! Steps on text.
+
+use super::draft::Draft;
+use super::scope::Scope;
+use super::ty::Ty;
+use crate::domain::compiled::{AgentOp, AgentStep, RowAction};
+use crate::domain::plan::Unfit;
+
+/// White space of `trim` and `collapse_ws`.
+const SPACES: &str = "E' \\t\\n\\r\\f\\x0b'";
+
+/// A text function of the source.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TextStep {
+    Trim,
+    Lower,
+    Upper,
+    CollapseWs,
+}
+
+/// Applies a text function.
+pub(super) fn apply(
+    scope: &Scope<'_>,
+    draft: Draft,
+    step: TextStep,
+    path: &str,
+) -> Option<Draft> {
+    let draft = as_text(scope, draft, path)?;
+    let length = match draft.ty {
+        Ty::Text(length) => length,
+        _ => None,
+    };
+    let input = &draft.sql;
+    let (sql, length) = match step {
+        TextStep::Trim => (format!("btrim({input}, {SPACES})"), length),
+        TextStep::CollapseWs => {
+            (format!("regexp_replace({input}, '[[:space:]]+', ' ', 'g')"), length)
+        }
+        // Case folding may lengthen a text.
+        TextStep::Lower => (format!("lower({input})"), None),
+        TextStep::Upper => (format!("upper({input})"), None),
+    };
+    Some(draft.becomes(sql, Ty::Text(length)))
+}
+
+/// The draft as text, if it is some kind of text.
+pub(super) fn as_text(scope: &Scope<'_>, draft: Draft, path: &str) -> Option<Draft> {
+    match draft.ty {
+        Ty::Text(_) => Some(draft),
+        Ty::Char(length) => {
+            let sql = draft.text_sql();
+            Some(draft.becomes(sql, Ty::Text(length)))
+        }
+        Ty::Null | Ty::Enum(_) | Ty::Citext => {
+            let sql = draft.text_sql();
+            Some(Draft { is_deterministic: true, ..draft.becomes(sql, Ty::Text(None)) })
+        }
+        _ => {
+            let message = format!("works on text, this is {}; add {{cast: text}} before", draft.ty);
+            scope.problem(path, message)
+        }
+    }
+}
+
+/// `email`: a step of the agent.
+pub(super) fn email(
+    scope: &Scope<'_>,
+    draft: Draft,
+    unfit: &Unfit,
+    path: &str,
+) -> Option<Draft> {
+    let on_error = match unfit {
+        Unfit::Fail => RowAction::Fail,
+        Unfit::Quarantine => RowAction::Quarantine,
+        Unfit::SetNull => RowAction::SetNull,
+        Unfit::Default(value) => {
+            let text = value.text().into_owned();
+            if !is_email(&text) {
+                let path = format!("{path}.on_error");
+                return scope.problem(&path, format!("\"{text}\" is no e-mail address"));
+            }
+            RowAction::Default(text)
+        }
+    };
+    let draft = as_text(scope, draft, path)?;
+    let sql = draft.sql.clone();
+    let mut draft = draft.becomes(sql, Ty::Text(None));
+    draft.agent.push(AgentStep { op: AgentOp::Email, path: path.to_owned(), on_error });
+    Some(draft)
+}
+
+/// Exactly one `@` with something on both sides.
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, host)| {
+        !user.is_empty() && !host.is_empty() && !host.contains('@')
+    })
+}
