@@ -153,7 +153,7 @@ fn status(entity: &EntityWork) -> EntityStatus {
     let has_begun = entity
         .all()
         .any(|part| part.step != Step::OPEN || part.totals.read > 0);
-    if entity.is_complete() {
+    if entity.is_settled() {
         EntityStatus::Completed
     } else if has_begun {
         EntityStatus::Running

@@ -93,6 +93,10 @@ impl<L: LeaseStore> Reconciler<L> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // Children may start once their parents are stored as complete.
+            if self.has_news() {
+                self.tick().await?;
+            }
             self.begin_work().await?;
             if let Some(ending) = self.ended() {
                 self.tick().await?;
@@ -111,6 +115,19 @@ impl<L: LeaseStore> Reconciler<L> {
                 _ = ticks.tick() => self.tick().await?,
             }
         }
+    }
+
+    /// An entity's rows are settled, and the metadata does not say so yet.
+    fn has_news(&self) -> bool {
+        self.run
+            .entities
+            .iter()
+            .filter(|entity| entity.is_settled())
+            .any(|entity| !self.has_status(&entity.entity, EntityStatus::Completed))
+    }
+
+    fn has_status(&self, entity: &str, status: EntityStatus) -> bool {
+        self.status.contains(&(entity.to_owned(), status))
     }
 
     /// Begins everything that can begin now.
@@ -346,14 +363,11 @@ impl<L: LeaseStore> Reconciler<L> {
             .run
             .entities
             .iter()
-            .filter(|entity| entity.is_complete())
+            .filter(|entity| entity.is_settled())
             .map(|entity| (entity.entity.clone(), entity.totals().read))
             .collect();
         for (entity, read) in complete {
-            if self
-                .status
-                .contains(&(entity.clone(), EntityStatus::Completed))
-            {
+            if self.has_status(&entity, EntityStatus::Completed) {
                 continue;
             }
             if let Some(work) = self.run.entity_mut(&entity) {

@@ -194,7 +194,7 @@ pub async fn recount(
              progress_percentage = case
                  when o.status = 'running' then greatest(
                      o.progress_percentage,
-                     least(99.9, trunc(100.0 * s.done / nullif(s.total, 0), 3)))
+                     least(99.9, coalesce(trunc(100.0 * s.done / nullif(s.total, 0), 3), 0)))
                  else o.progress_percentage end
          from (select count(*) filter (where status <> 'skipped') as total_entities,
                       count(*) filter (where status = 'completed') as completed_entities,
