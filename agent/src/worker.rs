@@ -13,7 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
+use uuid::Uuid;
 
+use crate::batch::{Batch, count};
+use crate::connect::{Purpose, open};
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
 use crate::sink::ledger::{read_totals, take_held_keys};
@@ -68,20 +71,25 @@ async fn move_rows(
 ) -> Result<bool, Failure> {
     let entity = run.entity(&claim.assignment.entity)?;
     let fence = fence(run, claim);
-    let position = take_over(&run.destination, &fence)
+    let mut destination = match connections.destination.take() {
+        Some(kept) => kept,
+        None => open(&run.destination, Purpose::Write).await?,
+    };
+    let position = take_over(&mut destination, &fence)
         .instrument(info_span!("lease"))
         .await?;
     report_claim(frames, &fence, &position).await?;
     if position.is_done {
+        connections.destination = Some(destination);
         return Ok(true);
     }
-    let totals = read_totals(&run.destination, fence.partition_id).await?;
-    let held = held_keys(run, &entity).await?;
+    let totals = read_totals(&mut destination, fence.partition_id).await?;
+    let held = held_keys(run, &entity, &mut destination).await?;
     let sizer = Arc::new(Mutex::new(BatchSizer::new(
         entity.compiled.settings.batch_size,
     )));
     let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer, connections);
-    let destination = connections.destination.take();
+    let partition_id = fence.partition_id;
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
@@ -92,6 +100,7 @@ async fn move_rows(
         destination,
     );
     while let Some(batch) = next_batch(&mut pipe, drain).await? {
+        report_progress(frames, partition_id, batch.read());
         let (reports, used) = writer.persist(batch).await?;
         let _ = pipe.empties.try_send(used);
         if report(frames, reports).await? {
@@ -116,8 +125,8 @@ fn fence(run: &RunContext, claim: &Claim) -> Fence {
 
 /// The reading half: batches come out of it, used ones go back for their buffers.
 struct ReadPipe {
-    batches: mpsc::Receiver<crate::batch::Batch>,
-    empties: mpsc::Sender<crate::batch::Batch>,
+    batches: mpsc::Receiver<Batch>,
+    empties: mpsc::Sender<Batch>,
     reader: JoinHandle<Result<Option<PgConnection>, Failure>>,
 }
 
@@ -177,7 +186,7 @@ fn start_reading(
 async fn next_batch(
     pipe: &mut ReadPipe,
     drain: &CancellationToken,
-) -> Result<Option<crate::batch::Batch>, Failure> {
+) -> Result<Option<Batch>, Failure> {
     tokio::select! {
         biased;
         () = drain.cancelled() => Ok(None),
@@ -192,20 +201,26 @@ async fn next_batch(
 }
 
 /// Keys of the parents' failed rows: loaded once per entity, since its parents are complete.
-async fn held_keys(run: &RunContext, entity: &EntityContext) -> Result<Arc<HeldKeys>, Failure> {
-    let held = entity
-        .held
-        .get_or_try_init(|| async {
-            take_held_keys(
-                &run.destination,
-                run.order.migration_id,
-                &entity.compiled.parents,
-            )
-            .await
-            .map(Arc::new)
-        })
-        .await?;
-    Ok(held.clone())
+async fn held_keys(
+    run: &RunContext,
+    entity: &EntityContext,
+    destination: &mut PgConnection,
+) -> Result<Arc<HeldKeys>, Failure> {
+    if let Some(held) = entity.held.get() {
+        return Ok(held.clone());
+    }
+    let parents = &entity.compiled.parents;
+    let held = Arc::new(take_held_keys(destination, run.order.migration_id, parents).await?);
+    // Another lane may have loaded the same keys meanwhile.
+    Ok(entity.held.get_or_init(|| async { held }).await.clone())
+}
+
+/// Tells how much is under way; lost when the channel is full, since a batch will tell more.
+fn report_progress(frames: &mpsc::Sender<AgentFrame>, partition_id: Uuid, rows: usize) {
+    let _ = frames.try_send(AgentFrame::Progress {
+        partition_id,
+        rows_in_flight: count(rows),
+    });
 }
 
 async fn report_claim(

@@ -217,8 +217,9 @@ impl Early {
             }
             Self::Clap(error, format) => {
                 let words = error.to_string();
-                let first = words.lines().next().unwrap_or_default();
-                (Stop::usage(first.trim_start_matches("error: ")), format)
+                let about = words.split("\n\n").next().unwrap_or_default();
+                let line = about.split_whitespace().collect::<Vec<_>>().join(" ");
+                (Stop::usage(line.trim_start_matches("error: ")), format)
             }
             Self::Stop(stop, format) => (*stop, format),
         };

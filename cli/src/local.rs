@@ -99,32 +99,27 @@ fn add(all: &mut Vec<Found>, place: &Place, migrations: Vec<MigrationOrchestrati
 async fn stores(context: &Context, local: &LocalArgs) -> Result<Vec<Place>, Stop> {
     let connections = places(context, local)?;
     let opened = join_all(connections.iter().map(open_place)).await;
-    let (mut stores, mut failed) = (Vec::new(), None);
+    let (mut stores, mut failures) = (Vec::new(), Vec::new());
     for result in opened {
         match result {
-            Ok(Some(place)) => stores.push(place),
-            Ok(None) => {}
-            Err(stop) => {
-                if connections.len() > 1 {
-                    context.say(format!("warning: {}", stop.message()));
-                }
-                failed = Some(stop);
-            }
+            Ok(place) => stores.extend(place),
+            Err(stop) => failures.push(stop),
         }
     }
-    match failed {
-        Some(stop) if stores.is_empty() => Err(stop),
-        None if stores.is_empty() => Err(Stop::not_found(format!(
-            "no schema {METADATA_SCHEMA} in {}",
-            connections
-                .iter()
-                .map(|one| format!("{one:?}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ))
-        .hinting("run a plan first, or name the database of the records with --metadata-url")),
-        _ => Ok(stores),
+    if !stores.is_empty() {
+        failures
+            .iter()
+            .for_each(|stop| context.say(format!("warning: {}", stop.message())));
+        return Ok(stores);
     }
+    let looked: Vec<String> = connections.iter().map(|one| format!("{one:?}")).collect();
+    Err(Stop::all(failures).unwrap_or_else(|| {
+        Stop::not_found(format!(
+            "no schema {METADATA_SCHEMA} in {}",
+            looked.join(", ")
+        ))
+        .hinting("run a plan first, or name the database of the records with --metadata-url")
+    }))
 }
 
 async fn open_place(connection: &Connection) -> Result<Option<Place>, Stop> {
@@ -140,7 +135,7 @@ async fn open_place(connection: &Connection) -> Result<Option<Place>, Stop> {
         )),
         Err(_) => {
             let words = format!("{connection:?}: no answer in time");
-            Err(Stop::failed(&Failure::new(FailureKind::Unreachable, words)))
+            Err(Stop::unread(&Failure::new(FailureKind::Unreachable, words)))
         }
     }
 }
@@ -231,7 +226,7 @@ pub async fn open(options: &PgConnectOptions) -> Result<Store, StoreError> {
 
 /// A failed read of the records.
 pub fn read_failed(error: &StoreError) -> Stop {
-    Stop::failed(&error.failure())
+    Stop::unread(&error.failure())
 }
 
 #[cfg(test)]

@@ -69,6 +69,28 @@ impl Stop {
         Self::of(code_before_start(failure.kind), failure)
     }
 
+    /// A failure to read what is stored: nothing is to be run again.
+    pub fn unread(failure: &Failure) -> Self {
+        let mut stop = Self::failed(failure);
+        stop.0.hint = match failure.kind {
+            FailureKind::Unreachable | FailureKind::Timeout => {
+                Some("check that the server runs and the address is right".to_owned())
+            }
+            FailureKind::Denied => {
+                Some("check user, password and grants of the connection".to_owned())
+            }
+            _ => None,
+        };
+        stop
+    }
+
+    /// Several databases were asked and none of them answered: the first failure, then the others.
+    pub fn all(failures: Vec<Self>) -> Option<Self> {
+        let mut failures = failures.into_iter();
+        let first = failures.next()?;
+        Some(first.listing(failures.map(|other| other.0.message).collect()))
+    }
+
     /// A migration that stands still.
     pub fn blocked(failure: &Failure) -> Self {
         let code = match failure.kind {

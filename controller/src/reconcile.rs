@@ -56,7 +56,8 @@ pub struct Reconciler<L> {
     status: HashSet<(String, EntityStatus)>,
     steps: JoinSet<(Action, Result<QueryAnswer, Failure>)>,
     ending: Option<Ending>,
-    renew_snapshot: bool,
+    /// The source or its snapshot was lost: held again before anything more is assigned.
+    renewal: Step,
     backoff: Backoff,
     view: watch::Sender<ProgressView>,
 }
@@ -75,7 +76,7 @@ impl<L: LeaseStore> Reconciler<L> {
             status: HashSet::new(),
             steps: JoinSet::new(),
             ending: None,
-            renew_snapshot: false,
+            renewal: Step::Done,
             backoff: Backoff::new(Duration::from_millis(300), Duration::from_secs(15)),
             view,
         }
@@ -135,22 +136,8 @@ impl<L: LeaseStore> Reconciler<L> {
         if self.ending.is_some() {
             return Ok(());
         }
-        if self.renew_snapshot {
-            if self.run.running() > 0 {
-                return Ok(());
-            }
-            self.renew_snapshot = false;
-            match self.job.order_run().await {
-                Ok(note) => self.note(note),
-                Err(failure) => {
-                    return self
-                        .stop(Ending::Blocked {
-                            entity: None,
-                            failure,
-                        })
-                        .await;
-                }
-            }
+        if self.renewal != Step::Done && !self.renew_snapshot().await? {
+            return Ok(());
         }
         for action in self.run.next_actions(self.begun.elapsed()) {
             if let Some(step) = self.run.step_mut(&action) {
@@ -159,6 +146,36 @@ impl<L: LeaseStore> Reconciler<L> {
             self.begin(action).await?;
         }
         Ok(())
+    }
+
+    /// Has a snapshot held again, once nothing runs under the old one; true when work can go on.
+    async fn renew_snapshot(&mut self) -> Result<bool, Failure> {
+        let now = self.begun.elapsed();
+        if self.run.running() > 0 || !self.renewal.can_begin(now) {
+            return Ok(false);
+        }
+        match self.job.order_run().await {
+            Ok(note) => {
+                self.renewal = Step::Done;
+                self.note(note);
+                return Ok(true);
+            }
+            Err(failure) => {
+                warn!(reason = %failure, "the source's snapshot cannot be held yet");
+                let delay = self.backoff.delay(4, rand::random());
+                let tries = self.renewal.fail(now + delay);
+                let can_wait = failure.kind == FailureKind::Unreachable
+                    && tries <= self.job.compiled.limits.max_retries;
+                if !can_wait {
+                    self.stop(Ending::Blocked {
+                        entity: None,
+                        failure,
+                    })
+                    .await?;
+                }
+            }
+        }
+        Ok(false)
     }
 
     async fn begin(&mut self, action: Action) -> Result<(), Failure> {
@@ -243,7 +260,9 @@ impl<L: LeaseStore> Reconciler<L> {
         match consequence {
             Consequence::None => Ok(()),
             Consequence::RenewSnapshot => {
-                self.renew_snapshot = true;
+                if self.renewal == Step::Done {
+                    self.renewal = Step::OPEN;
+                }
                 Ok(())
             }
             Consequence::Block { entity, failure } => {

@@ -55,7 +55,8 @@ impl Step {
         not_before: Duration::ZERO,
     };
 
-    fn can_begin(self, now: Moment) -> bool {
+    /// Whether it may begin at this moment.
+    pub fn can_begin(self, now: Moment) -> bool {
         matches!(self, Self::Open { not_before, .. } if not_before <= now)
     }
 

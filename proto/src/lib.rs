@@ -6,4 +6,6 @@
 
 pub mod domain;
 pub mod lease;
+pub mod pb;
 pub mod runtime;
+pub mod wire;

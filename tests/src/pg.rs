@@ -176,6 +176,23 @@ impl TestDatabase {
         Ok(number)
     }
 
+    /// Drops it, with everybody in it: large ones need not wait for the server's end.
+    pub async fn discard(&self) -> Result<()> {
+        let mut admin = server().await.options("postgres").connect().await?;
+        let sql = format!("drop database if exists {} with (force)", self.name);
+        sqlx::query(&sql).execute(&mut admin).await?;
+        Ok(())
+    }
+
+    /// The one text that the last statement of a script gives.
+    pub async fn script_text(&self, sql: &str) -> Result<String> {
+        use sqlx::{Executor, Row};
+        let mut connection = self.connect().await;
+        let rows = connection.fetch_all(sqlx::raw_sql(sql)).await?;
+        connection.close().await?;
+        Ok(rows.last().context("the script gave no row")?.try_get(0)?)
+    }
+
     /// One column of texts.
     pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
         let mut connection = self.connect().await;

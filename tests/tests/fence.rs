@@ -1,6 +1,6 @@
 //! The fence against a real PostgreSQL: who was overtaken writes nothing, a doubled batch is one.
 
-use agent::sink::fence::{Fate, Fence, Position, fate_of_batch, take_over};
+use agent::sink::fence::{self, Fate, Fence, Position, fate_of_batch};
 use agent::sink::install::open_installed;
 use agent::sink::write::{Advance, advance_call};
 use drover_tests::pg::TestDatabase;
@@ -42,6 +42,14 @@ fn fence(partition_id: Uuid, token: i64) -> Fence {
         holder: Uuid::from_u128(token.unsigned_abs().into()),
         entity_hash: "hash".into(),
     }
+}
+
+async fn take_over(
+    options: &sqlx::postgres::PgConnectOptions,
+    fence: &Fence,
+) -> Result<Position, proto::domain::failure::Failure> {
+    use sqlx::ConnectOptions;
+    fence::take_over(&mut options.connect().await.unwrap(), fence).await
 }
 
 fn start() -> Position {

@@ -31,7 +31,11 @@ async fn world() -> anyhow::Result<World> {
     let database = TestDatabase::new().await?;
     let options: PgConnectOptions = database.url().parse()?;
     let store = Store::connect(options.clone(), DEFAULT_SCHEMA).await?;
-    Ok(World { options, store, _database: database })
+    Ok(World {
+        options,
+        store,
+        _database: database,
+    })
 }
 
 fn entity(name: &str, needs: &[&str], hash: &str) -> EntityRows {
@@ -65,7 +69,10 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                 source: "legacy".to_owned(),
                 destination: "app".to_owned(),
                 consistency: Consistency::None,
-                limits: Limits { parallel_partitions: 4, max_retries: 5 },
+                limits: Limits {
+                    parallel_partitions: 4,
+                    max_retries: 5,
+                },
                 entities: Vec::new(),
             },
         },
@@ -75,7 +82,10 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
 }
 
 fn two_entities() -> Vec<EntityRows> {
-    vec![entity("offices", &[], "h1"), entity("profiles", &["offices"], "h2")]
+    vec![
+        entity("offices", &[], "h1"),
+        entity("profiles", &["offices"], "h2"),
+    ]
 }
 
 fn migration() -> NewMigration {
@@ -103,9 +113,15 @@ fn partition(at: u128, number: i32) -> NewPartition {
         entity: "offices".to_owned(),
         number,
         range: if number == 0 {
-            KeyRange { after: None, upto: Some(bound) }
+            KeyRange {
+                after: None,
+                upto: Some(bound),
+            }
         } else {
-            KeyRange { after: Some(bound), upto: None }
+            KeyRange {
+                after: Some(bound),
+                upto: None,
+            }
         },
         entity_hash: "h1".to_owned(),
     }
@@ -113,7 +129,12 @@ fn partition(at: u128, number: i32) -> NewPartition {
 
 /// Batch `seq` of a partition: 5 rows, the last of them failed.
 fn batch(at: u128, seq: i64, is_last: bool) -> BatchReport {
-    let counts = Counts { read: 5, written: 4, failed: 1, ..Counts::default() };
+    let counts = Counts {
+        read: 5,
+        written: 4,
+        failed: 1,
+        ..Counts::default()
+    };
     let time = chrono::DateTime::from_timestamp(1_700_000_000 + seq, 0).unwrap();
     BatchReport {
         partition_id: Uuid::from_u128(at),
@@ -123,7 +144,12 @@ fn batch(at: u128, seq: i64, is_last: bool) -> BatchReport {
         token: 9,
         cursor: Some(KeyValue(vec![(seq * 5).to_string()])),
         counts,
-        totals: Counts { read: 5 * seq, written: 4 * seq, failed: seq, ..Counts::default() },
+        totals: Counts {
+            read: 5 * seq,
+            written: 4 * seq,
+            failed: seq,
+            ..Counts::default()
+        },
         retry_count: 9,
         started_at: time,
         written_at: time + chrono::Duration::milliseconds(250),
@@ -143,7 +169,11 @@ fn batch(at: u128, seq: i64, is_last: bool) -> BatchReport {
 }
 
 fn tick(batches: Vec<BatchReport>) -> Tick {
-    Tick { max_retries: 5, batches, ..Tick::default() }
+    Tick {
+        max_retries: 5,
+        batches,
+        ..Tick::default()
+    }
 }
 
 /// A running migration whose entity offices runs with the partitions 1 and 2.
@@ -151,8 +181,12 @@ async fn running(store: &Store) -> anyhow::Result<Uuid> {
     let id = store.create_migration(&migration()).await?.id;
     store.command(id, &Command::Start).await?;
     store.set_entity_total(id, "offices", 20, false).await?;
-    store.set_entity_status(id, "offices", EntityStatus::Running).await?;
-    store.save_partitions(id, 1, &[partition(1, 0), partition(2, 1)]).await?;
+    store
+        .set_entity_status(id, "offices", EntityStatus::Running)
+        .await?;
+    store
+        .save_partitions(id, 1, &[partition(1, 0), partition(2, 1)])
+        .await?;
     Ok(id)
 }
 
@@ -163,10 +197,15 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
     // Transactions can be run from any task.
     let spawned = store.clone();
     let outcome = tokio::spawn(async move {
-        spawned.apply_tick(id, &tick(vec![batch(2, 1, false), batch(1, 1, false)])).await
+        spawned
+            .apply_tick(id, &tick(vec![batch(2, 1, false), batch(1, 1, false)]))
+            .await
     })
     .await??;
-    assert_eq!(outcome.acked, [(Uuid::from_u128(2), 1), (Uuid::from_u128(1), 1)]);
+    assert_eq!(
+        outcome.acked,
+        [(Uuid::from_u128(2), 1), (Uuid::from_u128(1), 1)]
+    );
     assert_eq!(outcome.new_error_count, 2);
     let offices = &outcome.entities[0];
     assert_eq!((offices.records_processed, offices.records_failed), (8, 2));
@@ -176,14 +215,25 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
     assert!((outcome.migration.progress_percentage - 50.0).abs() < 1e-9);
 
     let refused = store.command(id, &Command::Complete).await;
-    assert_eq!(refused.unwrap_err().rule(), Some("orchestration_open_entities"));
+    assert_eq!(
+        refused.unwrap_err().rule(),
+        Some("orchestration_open_entities")
+    );
 
-    store.apply_tick(id, &tick(vec![batch(1, 2, true), batch(2, 2, true)])).await?;
-    let after = store.set_entity_status(id, "offices", EntityStatus::Completed).await?;
+    store
+        .apply_tick(id, &tick(vec![batch(1, 2, true), batch(2, 2, true)]))
+        .await?;
+    let after = store
+        .set_entity_status(id, "offices", EntityStatus::Completed)
+        .await?;
     assert_eq!((after.total_entities, after.completed_entities), (2, 1));
     assert!((after.progress_percentage - 99.9).abs() < 1e-9);
-    store.set_entity_status(id, "profiles", EntityStatus::Running).await?;
-    store.set_entity_status(id, "profiles", EntityStatus::Completed).await?;
+    store
+        .set_entity_status(id, "profiles", EntityStatus::Running)
+        .await?;
+    store
+        .set_entity_status(id, "profiles", EntityStatus::Completed)
+        .await?;
     let done = store.command(id, &Command::Complete).await?;
     assert_eq!(done.status, MigrationStatus::Completed);
     assert_eq!((done.progress_percentage, done.error_count), (100.0, 4));
@@ -191,8 +241,14 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
 
     let checkpoints = store.checkpoints(id, 100).await?;
     assert_eq!(checkpoints.len(), 5);
-    assert_eq!(checkpoints[0].checkpoint_type, CheckpointType::EntityCompletion);
-    assert_eq!(checkpoints[1].checkpoint_type, CheckpointType::ErrorRecovery);
+    assert_eq!(
+        checkpoints[0].checkpoint_type,
+        CheckpointType::EntityCompletion
+    );
+    assert_eq!(
+        checkpoints[1].checkpoint_type,
+        CheckpointType::ErrorRecovery
+    );
     assert_eq!(checkpoints[1].records_processed, 16);
     assert_eq!(checkpoints[1].system_state["cursor"], json!(["10"]));
 
@@ -200,13 +256,19 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
     assert_eq!(batches.len(), 4);
     assert_eq!(batches[0].processing_duration_ms, 250);
     assert_eq!(batches[0].retry_count, 5);
-    assert_eq!(batches[0].error_summary.as_deref(), Some("1 rows failed: 23502 (1)"));
+    assert_eq!(
+        batches[0].error_summary.as_deref(),
+        Some("1 rows failed: 23502 (1)")
+    );
 
     let errors = store.errors(id, Some("offices"), 2, None).await?;
     let rest = store.errors(id, None, 100, Some(errors[1].id)).await?;
     assert_eq!((errors.len(), rest.len()), (2, 2));
     assert_eq!(errors[0].error_type, ErrorType::ConstraintViolation);
-    assert_eq!(store.get_error(errors[0].id).await?.as_ref(), Some(&errors[0]));
+    assert_eq!(
+        store.get_error(errors[0].id).await?.as_ref(),
+        Some(&errors[0])
+    );
 
     let begun_again = store.command(id, &Command::Start).await;
     assert!(matches!(begun_again, Err(StoreError::Illegal(_))));
@@ -218,28 +280,41 @@ async fn reports_that_come_twice_late_or_with_a_gap_count_once() -> anyhow::Resu
     let World { store, options, .. } = world().await?;
     let id = running(&store).await?;
     let first = Uuid::from_u128(1);
-    store.apply_tick(id, &tick(vec![batch(1, 1, false)])).await?;
-    let again = store.apply_tick(id, &tick(vec![batch(1, 1, false), batch(1, 1, false)])).await?;
+    store
+        .apply_tick(id, &tick(vec![batch(1, 1, false)]))
+        .await?;
+    let again = store
+        .apply_tick(id, &tick(vec![batch(1, 1, false), batch(1, 1, false)]))
+        .await?;
     assert_eq!((again.new_error_count, again.acked), (0, vec![(first, 1)]));
     assert_eq!(again.entities[0].records_processed, 4);
 
-    let gap = store.apply_tick(id, &tick(vec![batch(1, 3, false)])).await?;
-    assert_eq!((gap.behind, gap.acked), (vec![(first, 1)], vec![(first, 1)]));
-    let closed =
-        store.apply_tick(id, &tick(vec![batch(1, 2, false), batch(1, 3, true)])).await?;
+    let gap = store
+        .apply_tick(id, &tick(vec![batch(1, 3, false)]))
+        .await?;
+    assert_eq!(
+        (gap.behind, gap.acked),
+        (vec![(first, 1)], vec![(first, 1)])
+    );
+    let closed = store
+        .apply_tick(id, &tick(vec![batch(1, 2, false), batch(1, 3, true)]))
+        .await?;
     assert_eq!((closed.behind, closed.acked), (vec![], vec![(first, 3)]));
     assert_eq!(closed.entities[0].records_read, 15);
 
     let mut old = batch(2, 1, false);
     old.attempt = 2;
-    let unknown = store.apply_tick(id, &tick(vec![old, batch(77, 1, false)])).await?;
+    let unknown = store
+        .apply_tick(id, &tick(vec![old, batch(77, 1, false)]))
+        .await?;
     assert_eq!(unknown.unknown, [Uuid::from_u128(77)]);
     assert_eq!(unknown.new_error_count, 0);
 
     // The cache is lost: the destination's word, and what is stored, bring it back.
     let before = store.entities(id).await?;
     let mut conn = PgConnection::connect_with(&options).await?;
-    conn.execute("delete from drover_meta.partition_progress").await?;
+    conn.execute("delete from drover_meta.partition_progress")
+        .await?;
     let state = PartitionState {
         partition_id: first,
         entity: "offices".to_owned(),
@@ -281,11 +356,16 @@ async fn old_news_about_a_partition_changes_nothing() -> anyhow::Result<()> {
     };
     store.apply_tick(id, &claimed).await?;
     let partitions = store.partitions(id).await?;
-    assert_eq!((partitions[0].phase, partitions[0].token), (PartitionPhase::Running, 7));
+    assert_eq!(
+        (partitions[0].phase, partitions[0].token),
+        (PartitionPhase::Running, 7)
+    );
     assert_eq!(partitions[0].range, partition(1, 0).range);
     store.apply_tick(id, &tick(vec![batch(1, 1, true)])).await?;
-    let released =
-        Tick { partitions: vec![update(None, PartitionPhase::Pending)], ..tick(vec![]) };
+    let released = Tick {
+        partitions: vec![update(None, PartitionPhase::Pending)],
+        ..tick(vec![])
+    };
     store.apply_tick(id, &released).await?;
     assert_eq!(store.partitions(id).await?[0].phase, PartitionPhase::Done);
     Ok(())
@@ -295,14 +375,25 @@ async fn old_news_about_a_partition_changes_nothing() -> anyhow::Result<()> {
 async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()> {
     let World { store, options, .. } = world().await?;
     let id = running(&store).await?;
-    store.apply_tick(id, &tick(vec![batch(1, 1, false)])).await?;
+    store
+        .apply_tick(id, &tick(vec![batch(1, 1, false)]))
+        .await?;
     store.command(id, &Command::Pause).await?;
-    assert_eq!(store.command(id, &Command::Paused).await?.activity, Some(Activity::Paused));
+    assert_eq!(
+        store.command(id, &Command::Paused).await?.activity,
+        Some(Activity::Paused)
+    );
     store.command(id, &Command::Resume).await?;
-    let block = Command::Block { reason: "disk full".to_owned(), hint: "give it room".to_owned() };
+    let block = Command::Block {
+        reason: "disk full".to_owned(),
+        hint: "give it room".to_owned(),
+    };
     let blocked = store.command(id, &block).await?;
     assert_eq!(blocked.activity_reason.as_deref(), Some("disk full"));
-    assert_eq!(store.command(id, &Command::Resume).await?.activity_reason, None);
+    assert_eq!(
+        store.command(id, &Command::Resume).await?.activity_reason,
+        None
+    );
     let cancelled = store.command(id, &Command::Cancel).await?;
     assert_eq!(cancelled.status, MigrationStatus::Failed);
     assert_eq!(cancelled.activity_reason.as_deref(), Some("cancelled"));
@@ -310,13 +401,25 @@ async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()
 
     store.command(id, &Command::Rollback).await?;
     let undone = store.command(id, &Command::RollbackDone).await?;
-    assert_eq!((undone.status, undone.attempt), (MigrationStatus::Pending, 2));
+    assert_eq!(
+        (undone.status, undone.attempt),
+        (MigrationStatus::Pending, 2)
+    );
     assert_eq!((undone.started_at, undone.progress_percentage), (None, 0.0));
     assert_eq!(store.partitions(id).await?, []);
     let entities = store.entities(id).await?;
-    assert_eq!((entities[0].status, entities[0].records_read), (EntityStatus::Pending, 0));
+    assert_eq!(
+        (entities[0].status, entities[0].records_read),
+        (EntityStatus::Pending, 0)
+    );
     assert_eq!(entities[0].last_batch_number, 1);
-    assert!(store.checkpoints(id, 9).await?.iter().all(|checkpoint| !checkpoint.is_resumable));
+    assert!(
+        store
+            .checkpoints(id, 9)
+            .await?
+            .iter()
+            .all(|checkpoint| !checkpoint.is_resumable)
+    );
 
     let mut conn = PgConnection::connect_with(&options).await?;
     let events: Vec<String> =
@@ -341,7 +444,8 @@ async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()
 }
 
 #[tokio::test]
-async fn an_edited_plan_takes_effect_unless_rows_were_copied_by_other_rules() -> anyhow::Result<()> {
+async fn an_edited_plan_takes_effect_unless_rows_were_copied_by_other_rules() -> anyhow::Result<()>
+{
     let World { store, .. } = world().await?;
     let id = running(&store).await?;
     let mut edited = two_entities();
@@ -349,22 +453,37 @@ async fn an_edited_plan_takes_effect_unless_rows_were_copied_by_other_rules() ->
     edited[1].mapping.entity_hash = "h2, edited".to_owned();
     edited.push(entity("notes", &["profiles"], "h3"));
     edited.swap(1, 2);
-    store.update_plan(id, &plan("second", edited.clone())).await?;
+    store
+        .update_plan(id, &plan("second", edited.clone()))
+        .await?;
     let entities = store.entities(id).await?;
-    let names: Vec<&str> = entities.iter().map(|entity| entity.entity.as_str()).collect();
+    let names: Vec<&str> = entities
+        .iter()
+        .map(|entity| entity.entity.as_str())
+        .collect();
     assert_eq!(names, ["offices", "notes", "profiles"]);
     assert_eq!(entities[0].max_quarantined, "7");
     assert_eq!(entities[2].max_quarantined, "0.1%");
     assert_eq!(entities[2].entity_hash, "h2, edited");
-    assert_eq!(store.plan(id).await?.map(|plan| plan.document).as_deref(), Some("second"));
+    assert_eq!(
+        store.plan(id).await?.map(|plan| plan.document).as_deref(),
+        Some("second")
+    );
 
-    store.apply_tick(id, &tick(vec![batch(1, 1, false)])).await?;
+    store
+        .apply_tick(id, &tick(vec![batch(1, 1, false)]))
+        .await?;
     edited[0].mapping.entity_hash = "h1, edited".to_owned();
     let refused = store.update_plan(id, &plan("third", edited.clone())).await;
     assert!(matches!(refused, Err(StoreError::PlanChanged { entity }) if entity == "offices"));
-    let refused = store.update_plan(id, &plan("fourth", edited.split_off(1))).await;
+    let refused = store
+        .update_plan(id, &plan("fourth", edited.split_off(1)))
+        .await;
     assert!(matches!(refused, Err(StoreError::PlanChanged { entity }) if entity == "offices"));
-    assert_eq!(store.plan(id).await?.map(|plan| plan.document).as_deref(), Some("second"));
+    assert_eq!(
+        store.plan(id).await?.map(|plan| plan.document).as_deref(),
+        Some("second")
+    );
     Ok(())
 }
 
@@ -384,8 +503,14 @@ async fn a_migration_is_found_by_name_id_and_the_beginning_of_its_id() -> anyhow
     assert_eq!(other.total_entities, 0);
 
     let id = one.id.to_string();
-    assert_eq!(store.find_migration("clinic").await?, Found::One(Box::new(one.clone())));
-    assert_eq!(store.find_migration(&id).await?, Found::One(Box::new(one.clone())));
+    assert_eq!(
+        store.find_migration("clinic").await?,
+        Found::One(Box::new(one.clone()))
+    );
+    assert_eq!(
+        store.find_migration(&id).await?,
+        Found::One(Box::new(one.clone()))
+    );
     let both = store.find_migration(&id[..8]).await?;
     assert_eq!(both, Found::Ambiguous(vec![other.clone(), one.clone()]));
     assert_eq!(store.find_migration(&id[..3]).await?, Found::None);
@@ -435,7 +560,10 @@ async fn first_starts_side_by_side_make_one_schema() -> anyhow::Result<()> {
         Store::connect(options.clone(), DEFAULT_SCHEMA),
     );
     one?.create_migration(&migration()).await?;
-    assert!(matches!(two?.find_migration("clinic").await?, Found::One(_)));
+    assert!(matches!(
+        two?.find_migration("clinic").await?,
+        Found::One(_)
+    ));
     three?.close().await;
     let reader = Store::open_existing(options, DEFAULT_SCHEMA).await?;
     assert_eq!(reader.list_migrations(10, None).await?, []);

@@ -45,25 +45,22 @@ pub struct Position {
 type PositionRow = (i64, Option<Json<KeyValue>>, bool, String);
 
 /// Fences, then reads: takes the partition over and ends whoever works on it under another token.
+/// After an error the connection is of no use any more.
 ///
 /// # Errors
 /// `Fenced` when a holder with the same or a higher token is there; `PlanChanged` when the
 /// partition was made for another version of the entity's rules.
-pub async fn take_over(destination: &PgConnectOptions, fence: &Fence) -> Result<Position, Failure> {
-    let mut connection = open(destination, Purpose::Write).await?;
-    let position = match try_take_over(&mut connection, fence).await {
+pub async fn take_over(connection: &mut PgConnection, fence: &Fence) -> Result<Position, Failure> {
+    let position = match try_take_over(connection, fence).await {
         // The row itself is locked: its holder is about to commit or hangs. End it, then ask again.
         Err(error) if sqlstate(&error) == Some("55P03") => {
-            run_sql(&mut connection, "rollback")
-                .await
-                .during("roll back")?;
-            end_workers(&mut connection, fence).await?;
-            try_take_over(&mut connection, fence).await
+            run_sql(connection, "rollback").await.during("roll back")?;
+            end_workers(connection, fence).await?;
+            try_take_over(connection, fence).await
         }
         other => other,
     };
     let row = position.map_err(|error| from_sqlx("take over a partition", &error))?;
-    close(connection).await;
     let Some((seq, cursor, is_done, hash)) = row else {
         return Err(Failure::new(
             FailureKind::Fenced,

@@ -6,11 +6,10 @@ use proto::domain::compiled::ParentRef;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{BatchReport, Counts, RowError};
 use sqlx::Row;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use super::state::key;
-use crate::connect::{Purpose, close, open};
 use crate::failure::During;
 use crate::transform::row::HeldKeys;
 
@@ -28,26 +27,24 @@ pub fn counts_of(row: &PgRow) -> Result<Counts, sqlx::Error> {
 
 /// Totals of a partition so far.
 pub async fn read_totals(
-    destination: &PgConnectOptions,
+    connection: &mut PgConnection,
     partition_id: Uuid,
 ) -> Result<Counts, Failure> {
-    let mut connection = open(destination, Purpose::Write).await?;
     let row = sqlx::query(
         "select rows_read as n_read, rows_written as n_written, rows_failed as n_failed, \
                 rows_held as n_held, rows_filtered as n_filtered, rows_skipped as n_skipped \
          from drover.partition where partition_id = $1",
     )
     .bind(partition_id)
-    .fetch_one(&mut connection)
+    .fetch_one(connection)
     .await
     .during("read a partition's totals")?;
-    close(connection).await;
     counts_of(&row).during("read a partition's totals")
 }
 
 /// Keys of unresolved failed rows of the given parents; parents without any are left out.
 pub async fn take_held_keys(
-    destination: &PgConnectOptions,
+    connection: &mut PgConnection,
     migration_id: Uuid,
     parents: &[ParentRef],
 ) -> Result<HeldKeys, Failure> {
@@ -60,17 +57,15 @@ pub async fn take_held_keys(
         return Ok(held);
     }
     let names: Vec<&str> = names.into_iter().collect();
-    let mut connection = open(destination, Purpose::Write).await?;
     let rows: Vec<(String, String)> = sqlx::query_as(
         "select n.entity, e.source_record_id from drover.error e join drover.entity n using (entity_no) \
          where n.migration_id = $1 and n.entity = any($2) and not e.is_resolved",
     )
     .bind(migration_id)
     .bind(names)
-    .fetch_all(&mut connection)
+    .fetch_all(connection)
     .await
     .during("read the parents' failed rows")?;
-    close(connection).await;
     for (entity, key) in rows {
         held.entry(entity).or_default().insert(key);
     }

@@ -48,7 +48,7 @@ impl PartitionWriter {
         position: Position,
         totals: Counts,
         sizer: Arc<Mutex<BatchSizer>>,
-        connection: Option<PgConnection>,
+        connection: PgConnection,
     ) -> Self {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         Self {
@@ -58,7 +58,7 @@ impl PartitionWriter {
             position,
             totals,
             sizer,
-            connection,
+            connection: Some(connection),
             backoff,
         }
     }

@@ -52,8 +52,8 @@ pub async fn settle(
         holder: run.holder,
         entity_hash: entity.compiled.hash.clone(),
     };
-    let mut position = take_over(&run.destination, &fence).await?;
     let mut connection = open(&run.destination, Purpose::Write).await?;
+    let mut position = take_over(&mut connection, &fence).await?;
     let mut reports = Vec::new();
     let mut failed = failed_keys(&mut connection, run, entity).await?;
     while !position.is_done {

@@ -149,6 +149,7 @@ async fn stream_range(
     let mut reader = TupleReader::default();
     let mut tuple = Tuple::default();
     let mut scratch = Scratch::default();
+    let transform = info_span!("transform", entity = %job.entity.compiled.entity);
     loop {
         let chunk: Bytes = match stream.try_next().await {
             Ok(Some(chunk)) => chunk,
@@ -160,9 +161,12 @@ async fn stream_range(
         };
         reader.push(chunk);
         while reader.next(&mut tuple)? {
-            job.entity
-                .transform
-                .append(&tuple, &job.held, &mut scratch, batch)?;
+            let append = || {
+                job.entity
+                    .transform
+                    .append(&tuple, &job.held, &mut scratch, batch)
+            };
+            transform.in_scope(append)?;
             if is_full(&job.sizer, batch) {
                 batch.hi = scratch.last_key();
                 send(job, batch).await?;

@@ -28,7 +28,7 @@ pub async fn lookup(context: &Context, args: &LookupArgs) -> Result<Code, Stop> 
         .iter()
         .map(|place| agent::sink::lookup::lookup_mapping(&place.options, migration, entity, &key));
     let mut hits: Vec<MigrationMapping> = Vec::new();
-    let mut failed = None;
+    let mut failures = Vec::new();
     for (place, answer) in places.iter().zip(join_all(asked).await) {
         match answer {
             Ok(found) => {
@@ -45,16 +45,17 @@ pub async fn lookup(context: &Context, args: &LookupArgs) -> Result<Code, Stop> 
             // The source, for one, has no id map.
             Err(failure) if failure.kind == FailureKind::SchemaDrift => {}
             Err(failure) => {
-                let stop = Stop::failed(&failure.during(format!("{place:?}")));
-                context.say(format!("warning: {}", stop.message()));
-                failed = Some(stop);
+                failures.push(Stop::unread(&failure.during(format!("{place:?}"))));
             }
         }
     }
     if hits.is_empty() {
         let words = format!("no mapping of {entity} {}", args.key.join(" "));
-        return Err(failed.unwrap_or_else(|| Stop::not_found(words)));
+        return Err(Stop::all(failures).unwrap_or_else(|| Stop::not_found(words)));
     }
+    failures
+        .iter()
+        .for_each(|stop| context.say(format!("warning: {}", stop.message())));
     only_one_migration(&hits)?;
     let text = match context.output {
         Format::Table => table(entity, &hits),
@@ -94,7 +95,7 @@ pub fn key(arguments: &[String]) -> Vec<String> {
     arguments.to_vec()
 }
 
-/// Old and new ids as a table. Where the row's own key is no uuid, the metadata have it.
+/// Old and new ids as a table.
 pub fn table(entity: &str, hits: &[MigrationMapping]) -> String {
     let mut table = Table::new(&COLUMNS);
     hits.iter().for_each(|hit| table.row(row(entity, hit)));
@@ -108,29 +109,52 @@ pub const COLUMNS: [(&str, Align); 6] = [
     ("legacy-key", Align::Left),
     ("destination", Align::Left),
     ("new-id", Align::Left),
-    ("metadata", Align::Left),
+    ("key", Align::Left),
 ];
 
 /// One mapping as cells.
 pub fn row(entity: &str, hit: &MigrationMapping) -> [String; 6] {
-    let metadata = match &hit.mapping_metadata {
-        Value::Object(map) if map.is_empty() => String::new(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
     [
         entity.to_owned(),
         hit.source_table.clone(),
         hit.source_id.clone(),
         hit.destination_table.clone(),
         hit.destination_id.to_string(),
-        metadata,
+        real_key(&hit.mapping_metadata),
     ]
+}
+
+/// The row's own key in the destination, where it is not the new id: a kept one, or several columns.
+fn real_key(metadata: &Value) -> String {
+    match metadata.get("destination_key") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(key)) => key.clone(),
+        Some(Value::Object(columns)) => columns
+            .iter()
+            .map(|(column, key)| match key {
+                Value::String(key) => format!("{column}={key}"),
+                other => format!("{column}={other}"),
+            })
+            .collect::<Vec<_>>()
+            .join(" "),
+        Some(other) => other.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_not_the_new_id_is_shown_beside_it() {
+        let key = |metadata| real_key(&metadata);
+        assert_eq!(key(serde_json::json!({"entity": "offices"})), "");
+        assert_eq!(key(serde_json::json!({"destination_key": "1"})), "1");
+        assert_eq!(
+            key(serde_json::json!({"destination_key": {"a": "x", "b": 2}})),
+            "a=x b=2"
+        );
+    }
 
     #[test]
     fn a_composite_key_is_several_arguments_or_one_array() {

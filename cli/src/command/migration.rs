@@ -2,7 +2,6 @@
 
 use proto::runtime::clock;
 
-use super::run;
 use crate::args::LocalArgs;
 use crate::context::Context;
 use crate::exit::Code;
@@ -20,13 +19,15 @@ pub async fn get(context: &Context, name: &str, local: &LocalArgs) -> Result<Cod
         .entities(found.migration.id)
         .await
         .map_err(|error| local::read_failed(&error))?;
-    run::print(
-        context,
-        &Report {
-            migration: found.migration,
-            entities,
-        },
-    )?;
+    let report = Report {
+        migration: found.migration,
+        entities,
+    };
+    let text = match context.output {
+        Format::Table => report.render(clock::now()),
+        format => render::object(format, &report)?,
+    };
+    context.screen.print(&text);
     Ok(Code::Done)
 }
 

@@ -1,6 +1,7 @@
 //! One file per noun (or verb that stands alone), each with its doors only: read the arguments, call,
 //! print.
 
+mod demo;
 mod dev;
 mod error;
 mod machine;

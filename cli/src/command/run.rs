@@ -78,8 +78,16 @@ pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
         schema: METADATA_SCHEMA.to_owned(),
     };
     let token = context.shutdown.token();
-    let run = controller::app::run(request, shared.lease, shared.link, progress, token);
-    let result = Box::pin(run).await;
+    let run = controller::app::run(request, shared.lease, shared.link, progress, token.clone());
+    let mut run = Box::pin(run);
+    let result = tokio::select! {
+        biased;
+        result = &mut run => result,
+        () = token.cancelled() => {
+            context.say("stopping after the batches in hand; once more to stop at once");
+            run.await
+        }
+    };
     let agent_failure = agent.end().await;
     // It ends with its sender.
     let _ = painter.await;
@@ -94,10 +102,10 @@ pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
     Ok(Ended { outcome, report })
 }
 
-/// Prints a report as the command line asks.
-pub fn print(context: &Context, report: &Report) -> Result<(), Stop> {
+/// Prints the result. Why it stands still, if it does, is said with the exit code.
+fn print(context: &Context, report: &Report) -> Result<(), Stop> {
     let text = match context.output {
-        Format::Table => report.render(clock::now()),
+        Format::Table => report.render_result(clock::now()),
         format => render::object(format, report)?,
     };
     context.screen.print(&text);

@@ -147,3 +147,10 @@ fn the_configuration_file_is_looked_for_where_the_desktop_says() {
     );
     assert_eq!(path(&[]), None);
 }
+
+#[test]
+fn the_sample_that_is_shipped_is_valid() {
+    let text = include_str!("../../../deploy/config/config.toml");
+    let entries = file::check(text, Path::new("/etc/drover")).unwrap();
+    assert_eq!(entries.keys().collect::<Vec<_>>(), ["app", "legacy"]);
+}

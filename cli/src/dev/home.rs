@@ -57,9 +57,18 @@ impl Home {
         (self.root.as_os_str().len() <= SOCKET_PATH_LIMIT).then_some(self.root.as_path())
     }
 
-    /// Whether a server was made here before.
+    /// Whether a server was made here before, to the end.
     pub fn is_initialized(&self) -> bool {
-        self.data().join("PG_VERSION").exists() && self.password_path().exists()
+        self.marker().exists()
+    }
+
+    /// Notes that the data directory is complete.
+    pub fn mark_initialized(&self) -> Result<(), Stop> {
+        std::fs::write(self.marker(), "").map_err(|error| failed(&self.marker(), &error))
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.root.join("initialized")
     }
 
     /// The file that holds the superuser's password.
@@ -98,7 +107,7 @@ impl Home {
             is_kept: true,
         };
         let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        if !is_empty && !home.is_initialized() {
+        if !is_empty && !home.password_path().exists() {
             return Err(Stop::usage(format!(
                 "{} is not empty and was not made by `drover dev`",
                 path.display()

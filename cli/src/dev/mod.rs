@@ -2,8 +2,8 @@
 
 pub mod account;
 pub mod binaries;
+pub mod clinic;
 pub mod database;
-pub mod demo;
 pub mod home;
 pub mod server;
 pub mod watcher;

@@ -78,6 +78,7 @@ impl Server {
         server.password = server.home.password(&server.account)?;
         if !is_initialized {
             server.initialize().await?;
+            server.home.mark_initialized()?;
         }
         for attempt in 1.. {
             server.port = free_port()?;

@@ -21,7 +21,7 @@ case $pid in '' | *[!0-9]*) ;; *)
         sleep 0.1
         tries=$((tries + 1))
     done
-    kill -QUIT "$pid" 2>/dev/null ;;
+    kill -0 "$pid" 2>/dev/null && kill -QUIT "$pid" ;;
 esac
 [ "$2" = keep ] || rm -rf "$1"
 "#;

@@ -83,8 +83,18 @@ impl Report {
         Fates::sum(self.entities.iter().map(Fates::of))
     }
 
-    /// The head line and the table of entities.
+    /// The head line, why it stands still if it does, and the table of entities.
     pub fn render(&self, now: DateTime<Utc>) -> String {
+        format!(
+            "{}\n{}\n{}",
+            self.head(now),
+            self.standstill(),
+            self.table()
+        )
+    }
+
+    /// The head line and the table of entities.
+    pub fn render_result(&self, now: DateTime<Utc>) -> String {
         format!("{}\n\n{}", self.head(now), self.table())
     }
 
@@ -104,16 +114,18 @@ impl Report {
             parts.push(human::age(started, ended));
         }
         parts.push(migration.id.to_string());
-        let mut head = parts.join("  ");
-        for (word, text) in [
+        parts.join("  ")
+    }
+
+    fn standstill(&self) -> String {
+        let migration = &self.migration;
+        [
             ("reason", &migration.activity_reason),
             ("next", &migration.activity_hint),
-        ] {
-            if let Some(text) = text {
-                head.push_str(&format!("\n{word}: {text}"));
-            }
-        }
-        head
+        ]
+        .iter()
+        .filter_map(|(word, text)| Some(format!("{word}: {}\n", text.as_ref()?)))
+        .collect()
     }
 
     /// One line per entity, and their sum.

@@ -94,8 +94,10 @@ mod tests {
     fn cycles_are_named() {
         let names = ["a", "b", "c", "d", "e"];
         let found = order(&[vec![1], vec![2], vec![0], vec![0], vec![4]]).unwrap_err();
-        let words: Vec<String> =
-            found.iter().map(|cycle| cycle.describe(&names).to_string()).collect();
+        let words: Vec<String> = found
+            .iter()
+            .map(|cycle| cycle.describe(&names).to_string())
+            .collect();
         assert_eq!(words, ["a → b → c → a", "e → e"]);
     }
 

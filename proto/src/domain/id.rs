@@ -35,7 +35,10 @@ impl IdMaker {
 
     /// Starts one id; allocates nothing.
     pub fn start(&self) -> IdBuilder {
-        IdBuilder { state: self.prefix.clone(), is_first: true }
+        IdBuilder {
+            state: self.prefix.clone(),
+            is_first: true,
+        }
     }
 }
 
@@ -90,8 +93,9 @@ impl IdBuilder {
 
 /// The name behind `entity ":"`: parts escaped and joined.
 pub fn key_name<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let escaped: Vec<String> =
-        parts.map(|part| part.replace('\\', "\\\\").replace(':', "\\:")).collect();
+    let escaped: Vec<String> = parts
+        .map(|part| part.replace('\\', "\\\\").replace(':', "\\:"))
+        .collect();
     escaped.join(":")
 }
 
@@ -109,7 +113,11 @@ mod tests {
             ("offices", &["42"], "010cf140-23c9-5ddd-9233-568b1cdbfe96"),
             ("jaws", &["7", "U"], "6bcc036a-e722-55a7-9c03-bffec35bed2e"),
             ("profiles", &["zoë"], "87d8d9be-da76-514b-981f-3837d798fa36"),
-            ("codes", &["a:b", "c\\d"], "caaf1636-7c01-54d4-b2b2-a3f2d59cdcba"),
+            (
+                "codes",
+                &["a:b", "c\\d"],
+                "caaf1636-7c01-54d4-b2b2-a3f2d59cdcba",
+            ),
         ];
         for (entity, parts, id) in cases {
             let made = IdMaker::new(NAMESPACE, entity).id(parts.iter().copied());

@@ -51,10 +51,19 @@ pub(super) fn compile_all<'a>(
     let mut rules = Vec::new();
     for (name, pipeline) in child.entity.transformation_rules.iter() {
         let path = format!("{}.transformation_rules.{name}", child.path);
-        let Some(column) = writable(scope, child, table, name, &path) else { continue };
+        let Some(column) = writable(scope, child, table, name, &path) else {
+            continue;
+        };
         let rule = Target { column, path };
         rules.extend(compile(scope, child, parents, pipeline, &rule));
     }
+    // In the table's order, so that the order of the document changes no hash.
+    rules.sort_by_key(|rule| {
+        table
+            .columns
+            .iter()
+            .position(|column| column == rule.column)
+    });
     rules
 }
 
@@ -73,8 +82,14 @@ fn writable<'a>(
     path: &str,
 ) -> Option<&'a Column> {
     let Some(column) = table.column(name) else {
-        let hint = suggest::hint(name, table.columns.iter().map(|column| column.name.as_str()));
-        let message = format!("destination table {} has no column \"{name}\"{hint}", table.name);
+        let hint = suggest::hint(
+            name,
+            table.columns.iter().map(|column| column.name.as_str()),
+        );
+        let message = format!(
+            "destination table {} has no column \"{name}\"{hint}",
+            table.name
+        );
         return scope.problem(path, message);
     };
     if column.is_generated {
@@ -82,10 +97,14 @@ fn writable<'a>(
         return scope.problem(path, message);
     }
     match &child.id {
-        Some(IdRule::Uuid5 { column: id } | IdRule::Keep { column: id }) if id == name => {
-            scope.problem(path, "is the id, which is written by itself; leave the rule out")
+        Some(IdRule::Uuid5 { column: id } | IdRule::Keep { column: id }) if id == name => scope
+            .problem(
+                path,
+                "is the id, which is written by itself; leave the rule out",
+            ),
+        Some(IdRule::Uuid5 { .. } | IdRule::Keep { .. } | IdRule::None { .. }) | None => {
+            Some(column)
         }
-        Some(IdRule::Uuid5 { .. } | IdRule::Keep { .. } | IdRule::None { .. }) | None => Some(column),
     }
 }
 
@@ -113,8 +132,16 @@ fn compile<'a>(
         let reference = reference::compile(scope, child, parents, &rule)?;
         return Some(Rule {
             column: target.column,
-            columns: reference.parts.iter().flat_map(|part| part.columns.clone()).collect(),
-            mentioned: reference.parts.iter().flat_map(|part| part.mentioned.clone()).collect(),
+            columns: reference
+                .parts
+                .iter()
+                .flat_map(|part| part.columns.clone())
+                .collect(),
+            mentioned: reference
+                .parts
+                .iter()
+                .flat_map(|part| part.mentioned.clone())
+                .collect(),
             path: rule.path,
             value: RuleValue::Reference(reference),
         });
@@ -139,7 +166,11 @@ fn assign(
     path: &str,
 ) -> Option<Draft> {
     let unfit = last.on_error.as_ref().unwrap_or(scope.on_row_error);
-    let fit = Fit { unfit, path, is_asked: false };
+    let fit = Fit {
+        unfit,
+        path,
+        is_asked: false,
+    };
     let column = target.column;
     let result = convert(draft, &Ty::of(&column.ty), &fit);
     let named = |message| format!("destination column is {}: {message}", column.ty.sql);

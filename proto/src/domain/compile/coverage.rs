@@ -17,7 +17,11 @@ pub(super) fn check_destination(scope: &Scope<'_>, entity: &Resolved<'_>, table:
         Some(IdRule::None { .. }) | None => None,
     };
     for column in &table.columns {
-        let is_written = entity.entity.transformation_rules.iter().any(|(name, _)| name == column.name)
+        let is_written = entity
+            .entity
+            .transformation_rules
+            .iter()
+            .any(|(name, _)| name == column.name)
             || id == Some(&column.name);
         if column.not_null && !column.has_default && !column.is_generated && !is_written {
             let path = format!("{}.transformation_rules", entity.path);
@@ -33,12 +37,18 @@ pub(super) fn check_destination(scope: &Scope<'_>, entity: &Resolved<'_>, table:
 /// Source columns that are neither mapped nor dropped, and drops that make no sense.
 pub(super) fn check_source(scope: &Scope<'_>, entity: &Resolved<'_>, rules: &[Rule<'_>]) {
     let dropped = &entity.entity.drop_source_columns;
-    let used: BTreeSet<&str> =
-        rules.iter().flat_map(|rule| rule.columns.iter().map(String::as_str)).collect();
+    let used: BTreeSet<&str> = rules
+        .iter()
+        .flat_map(|rule| rule.columns.iter().map(String::as_str))
+        .collect();
     for (index, name) in dropped.iter().enumerate() {
         let path = format!("{}.drop_source_columns[{index}]", entity.path);
         if scope.table.column(name).is_none() {
-            let names = scope.table.columns.iter().map(|column| column.name.as_str());
+            let names = scope
+                .table
+                .columns
+                .iter()
+                .map(|column| column.name.as_str());
             let hint = suggest::hint(name, names);
             let message = format!(
                 "source table {} has no column \"{}\"{hint}",
@@ -61,7 +71,11 @@ pub(super) fn check_source(scope: &Scope<'_>, entity: &Resolved<'_>, rules: &[Ru
             || scope.key.iter().any(|key| key == name)
             || dropped.iter().any(|dropped| dropped.0 == name)
             || rules.iter().any(|rule| rule.mentioned.contains(name))
-            || entity.entity.filter.as_ref().is_some_and(|filter| mentions(filter, name));
+            || entity
+                .entity
+                .filter
+                .as_ref()
+                .is_some_and(|filter| mentions(filter, name));
         if !is_known {
             let path = format!("{}.transformation_rules", entity.path);
             let message = format!(
@@ -86,7 +100,10 @@ pub(super) fn snapshot(
             let names = scope.table.columns.iter().chain(&table.columns);
             let hint = suggest::hint(name, names.map(|column| column.name.as_str()));
             let path = format!("{}.sensitive[{index}]", entity.path);
-            scope.log.add(path, format!("neither table has a column \"{}\"{hint}", name.0));
+            scope.log.add(
+                path,
+                format!("neither table has a column \"{}\"{hint}", name.0),
+            );
         }
     }
     let is_listed = |name: &str| sensitive.iter().any(|listed| listed.0 == name);

@@ -18,13 +18,21 @@ use super::{Context, coverage, faults, hash, key};
 /// Names of the entities that come first: explicit ones and those behind foreign keys, never the
 /// entity itself where only a foreign key says so.
 pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
-    let explicit = entity.entity.dependency_entities.iter().map(|name| name.0.as_str());
-    let behind_keys = entity.entity.transformation_rules.iter().flat_map(|(_, pipeline)| {
-        pipeline.0.iter().filter_map(|entry| match &entry.step {
-            Step::Fk(fk) => Some(fk.entity.0.as_str()),
-            _ => None,
-        })
-    });
+    let explicit = entity
+        .entity
+        .dependency_entities
+        .iter()
+        .map(|name| name.0.as_str());
+    let behind_keys = entity
+        .entity
+        .transformation_rules
+        .iter()
+        .flat_map(|(_, pipeline)| {
+            pipeline.0.iter().filter_map(|entry| match &entry.step {
+                Step::Fk(fk) => Some(fk.entity.0.as_str()),
+                _ => None,
+            })
+        });
     let others = behind_keys.filter(|name| *name != entity.name());
     explicit.chain(others).collect()
 }
@@ -37,8 +45,12 @@ pub(super) fn compile(
 ) -> Option<CompiledEntity> {
     let before = context.log.count();
     let (source, destination) = (entity.source?, entity.destination?);
-    let key_names: Vec<String> =
-        entity.key.iter().flatten().map(|column| column.name.clone()).collect();
+    let key_names: Vec<String> = entity
+        .key
+        .iter()
+        .flatten()
+        .map(|column| column.name.clone())
+        .collect();
     let scope = Scope {
         table: source,
         key: &key_names,
@@ -65,14 +77,21 @@ pub(super) fn compile(
         return None;
     }
     let order = |column: &WriteColumn| {
-        destination.columns.iter().position(|known| known.name == column.name)
+        destination
+            .columns
+            .iter()
+            .position(|known| known.name == column.name)
     };
     parts.columns.sort_by_key(order);
     let needed = dependencies(entity);
     let mut compiled = CompiledEntity {
         entity: entity.name().to_owned(),
         entity_type: entity.entity.entity_type.to_string(),
-        version: entity.entity.version.as_ref().map_or_else(|| "1".to_owned(), |v| v.0.clone()),
+        version: entity
+            .entity
+            .version
+            .as_ref()
+            .map_or_else(|| "1".to_owned(), |v| v.0.clone()),
         is_active: entity.entity.is_active.unwrap_or(true),
         dependencies: all
             .iter()
@@ -84,7 +103,11 @@ pub(super) fn compile(
             key: parts.key,
             fields,
             fault_field,
-            filter: entity.entity.filter.as_ref().map(|sql| filter_sql(source, sql)),
+            filter: entity
+                .entity
+                .filter
+                .as_ref()
+                .map(|sql| filter_sql(source, sql)),
         },
         destination: destination.name.clone(),
         columns: parts.columns,
@@ -151,8 +174,14 @@ impl Assembly {
         match id {
             IdRule::Uuid5 { column } => {
                 let parts = self.own_key();
-                let call = IdCall { entity: entity.name().to_owned(), parts };
-                self.columns.push(WriteColumn { name: column.clone(), value: ValueRule::Id(call) });
+                let call = IdCall {
+                    entity: entity.name().to_owned(),
+                    parts,
+                };
+                self.columns.push(WriteColumn {
+                    name: column.clone(),
+                    value: ValueRule::Id(call),
+                });
             }
             IdRule::Keep { column } => {
                 let path = format!("{}.id", entity.path);
@@ -160,8 +189,14 @@ impl Assembly {
                     scope.log.add(path, "kind keep needs a key of one column");
                     return;
                 };
-                let fit = Fit { unfit: scope.on_row_error, path: &path, is_asked: false };
-                let draft = scope.column_value(key, &path).zip(destination.column(column));
+                let fit = Fit {
+                    unfit: scope.on_row_error,
+                    path: &path,
+                    is_asked: false,
+                };
+                let draft = scope
+                    .column_value(key, &path)
+                    .zip(destination.column(column));
                 if let Some((draft, target)) = draft
                     && let Some(draft) =
                         scope.noted(&path, convert(draft, &Ty::of(&target.ty), &fit))
@@ -178,7 +213,10 @@ impl Assembly {
         self.key
             .iter()
             .enumerate()
-            .map(|(field, column)| KeyPart { field, text: column.text })
+            .map(|(field, column)| KeyPart {
+                field,
+                text: column.text,
+            })
             .collect()
     }
 
@@ -196,9 +234,15 @@ impl Assembly {
         let value = if draft.agent.is_empty() {
             ValueRule::Field(field)
         } else {
-            ValueRule::Steps { field, steps: draft.agent.clone() }
+            ValueRule::Steps {
+                field,
+                steps: draft.agent.clone(),
+            }
         };
-        self.columns.push(WriteColumn { name: column.to_owned(), value });
+        self.columns.push(WriteColumn {
+            name: column.to_owned(),
+            value,
+        });
     }
 
     fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
@@ -208,20 +252,36 @@ impl Assembly {
             .iter()
             .map(|part| {
                 let (sql, text) = key::text_of(part);
-                KeyPart { field: self.fields.index(&sql), text }
+                KeyPart {
+                    field: self.fields.index(&sql),
+                    text,
+                }
             })
             .collect();
         match &reference.kept {
             Some(draft) => self.write_draft(&column, draft),
             None => {
-                let call = IdCall { entity: reference.parent.clone(), parts: parts.clone() };
-                self.columns.push(WriteColumn { name: column.clone(), value: ValueRule::Id(call) });
+                let call = IdCall {
+                    entity: reference.parent.clone(),
+                    parts: parts.clone(),
+                };
+                self.columns.push(WriteColumn {
+                    name: column.clone(),
+                    value: ValueRule::Id(call),
+                });
             }
         }
         if reference.parent == entity.name() {
-            self.self_references.push(SelfReference { column, path: rule.path.clone() });
+            self.self_references.push(SelfReference {
+                column,
+                path: rule.path.clone(),
+            });
         } else {
-            self.parents.push(ParentRef { entity: reference.parent.clone(), column, parts });
+            self.parents.push(ParentRef {
+                entity: reference.parent.clone(),
+                column,
+                parts,
+            });
         }
     }
 
@@ -230,7 +290,11 @@ impl Assembly {
         &mut self,
         scope: &Scope<'_>,
         entity: &Resolved<'_>,
-    ) -> (Vec<String>, Option<usize>, Vec<super::super::compiled::Fault>) {
+    ) -> (
+        Vec<String>,
+        Option<usize>,
+        Vec<super::super::compiled::Fault>,
+    ) {
         let drafts = faults::distinct(std::mem::take(&mut self.drafts));
         let mut fields = std::mem::take(&mut self.fields);
         if drafts.len() > faults::MAX_FAULTS {

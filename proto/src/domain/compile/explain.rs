@@ -63,7 +63,10 @@ pub struct ExplainedCheck {
 /// Puts a compiled entity into words.
 pub fn explain(entity: &CompiledEntity) -> Explanation {
     let read = &entity.read;
-    let field = |(at, sql): (usize, &String)| ExplainedField { name: name(at), sql: sql.clone() };
+    let field = |(at, sql): (usize, &String)| ExplainedField {
+        name: name(at),
+        sql: sql.clone(),
+    };
     Explanation {
         entity: entity.entity.clone(),
         source: read.source.to_string(),
@@ -106,7 +109,11 @@ fn value_words(value: &ValueRule) -> Vec<String> {
         ValueRule::Steps { field, steps } => {
             let mut words = vec![name(*field)];
             words.extend(steps.iter().map(|step| {
-                format!("{}, else {}", op_words(&step.op), action_words(&step.on_error))
+                format!(
+                    "{}, else {}",
+                    op_words(&step.op),
+                    action_words(&step.on_error)
+                )
             }));
             words
         }

@@ -25,7 +25,10 @@ pub(super) fn bits(drafts: &[DraftFault]) -> Option<String> {
     while let Some(first) = rest.first() {
         // Neighbours behind the same guard share its evaluation.
         let together = match &first.guard {
-            Some(_) => rest.iter().take_while(|draft| draft.guard == first.guard).count(),
+            Some(_) => rest
+                .iter()
+                .take_while(|draft| draft.guard == first.guard)
+                .count(),
             None => 1,
         };
         let (group, others) = rest.split_at(together);
@@ -35,13 +38,20 @@ pub(super) fn bits(drafts: &[DraftFault]) -> Option<String> {
             .map(|(at, draft)| flag(&draft.condition, 1_u64 << (bit + at)))
             .collect();
         terms.push(match &first.guard {
-            Some(guard) => format!("(CASE WHEN {guard} THEN {} ELSE 0::int8 END)", flags.join(" | ")),
+            Some(guard) => format!(
+                "(CASE WHEN {guard} THEN {} ELSE 0::int8 END)",
+                flags.join(" | ")
+            ),
             None => flags.join(" | "),
         });
         bit += together;
         rest = others;
     }
-    if terms.is_empty() { None } else { Some(format!("({})", terms.join(" | "))) }
+    if terms.is_empty() {
+        None
+    } else {
+        Some(format!("({})", terms.join(" | ")))
+    }
 }
 
 fn flag(condition: &str, value: u64) -> String {
@@ -74,7 +84,11 @@ mod tests {
     #[test]
     fn each_check_is_a_bit_and_neighbours_share_their_guard() {
         assert_eq!(bits(&[]), None);
-        let drafts = [draft(None, "a"), draft(Some("g"), "b"), draft(Some("g"), "c")];
+        let drafts = [
+            draft(None, "a"),
+            draft(Some("g"), "b"),
+            draft(Some("g"), "c"),
+        ];
         assert_eq!(
             bits(&drafts).unwrap(),
             "((CASE WHEN a THEN 1::int8 ELSE 0::int8 END) | \

@@ -18,7 +18,9 @@ pub(super) fn resolve(
         IdKind::None => none(context, entity, table, path),
         IdKind::Keep => {
             let column = id_column(context, entity, table, path)?;
-            Some(IdRule::Keep { column: column.name.clone() })
+            Some(IdRule::Keep {
+                column: column.name.clone(),
+            })
         }
         IdKind::Uuid5 | IdKind::NaturalKey => {
             let column = id_column(context, entity, table, path)?;
@@ -31,7 +33,9 @@ pub(super) fn resolve(
                 context.log.add(format!("{path}.id"), message);
                 return None;
             }
-            Some(IdRule::Uuid5 { column: column.name.clone() })
+            Some(IdRule::Uuid5 {
+                column: column.name.clone(),
+            })
         }
     }
 }
@@ -53,7 +57,9 @@ fn id_column<'a>(
                 _ => format!("the primary key of {} has several columns", table.name),
             };
             let advice = "name the id's column, or use kind: none for a join table";
-            context.log.add(format!("{path}.id"), format!("{message}; {advice}"));
+            context
+                .log
+                .add(format!("{path}.id"), format!("{message}; {advice}"));
             return None;
         }
     };
@@ -63,12 +69,22 @@ fn id_column<'a>(
         return None;
     };
     let is_unique = |key: &Vec<String>| key.len() == 1 && key[0] == name;
-    if !table.unique_keys.iter().chain([&table.primary_key]).any(is_unique) {
-        context.log.add(path, format!("destination column \"{name}\" is no unique key"));
+    if !table
+        .unique_keys
+        .iter()
+        .chain([&table.primary_key])
+        .any(is_unique)
+    {
+        context.log.add(
+            path,
+            format!("destination column \"{name}\" is no unique key"),
+        );
         return None;
     }
     if column.is_generated {
-        context.log.add(path, format!("destination column \"{name}\" is generated"));
+        context
+            .log
+            .add(path, format!("destination column \"{name}\" is generated"));
         return None;
     }
     Some(column)
@@ -78,7 +94,9 @@ fn id_column<'a>(
 fn none(context: &Context<'_>, entity: &Entity, table: &Table, path: &str) -> Option<IdRule> {
     let path = format!("{path}.id");
     if entity.id.as_ref().is_some_and(|id| id.column.is_some()) {
-        context.log.add(format!("{path}.column"), "kind none has no id column");
+        context
+            .log
+            .add(format!("{path}.column"), "kind none has no id column");
         return None;
     }
     if table.primary_key.is_empty() {
@@ -90,7 +108,10 @@ fn none(context: &Context<'_>, entity: &Entity, table: &Table, path: &str) -> Op
         return None;
     }
     let is_written = |name: &&String| {
-        entity.transformation_rules.iter().any(|(column, _)| column == name.as_str())
+        entity
+            .transformation_rules
+            .iter()
+            .any(|(column, _)| column == name.as_str())
     };
     let unwritten: Vec<&str> = table
         .primary_key
@@ -106,5 +127,7 @@ fn none(context: &Context<'_>, entity: &Entity, table: &Table, path: &str) -> Op
         context.log.add(path, message);
         return None;
     }
-    Some(IdRule::None { columns: table.primary_key.clone() })
+    Some(IdRule::None {
+        columns: table.primary_key.clone(),
+    })
 }

@@ -1,10 +1,10 @@
 //! The key of a source table: order of the read, bounds of partitions, input of ids.
 
+use super::super::catalog::quote_ident;
 use super::super::catalog::{Column, Table};
 use super::super::compiled::{KeyColumn, KeyText};
 use super::super::plan::{Entity, suggest};
 use super::super::rules::{Draft, Ty};
-use super::super::catalog::quote_ident;
 use super::Context;
 
 /// The key columns: those the plan names, else the primary key. `None` with problems noted.
@@ -30,19 +30,31 @@ pub(super) fn resolve<'a>(
         is_whole &= match table.column(name) {
             Some(column) => {
                 columns.push(column);
-                is_sound(context, column, &entity.key[..index], &format!("{path}[{index}]"))
+                is_sound(
+                    context,
+                    column,
+                    &entity.key[..index],
+                    &format!("{path}[{index}]"),
+                )
             }
             None => {
                 let names = table.columns.iter().map(|column| column.name.as_str());
                 let hint = suggest::hint(name, names);
-                let message = format!("source table {} has no column \"{}\"{hint}", table.name, name.0);
+                let message = format!(
+                    "source table {} has no column \"{}\"{hint}",
+                    table.name, name.0
+                );
                 context.log.add(format!("{path}[{index}]"), message);
                 false
             }
         };
     }
     if entity.key.is_empty() {
-        columns = table.primary_key.iter().filter_map(|name| table.column(name)).collect();
+        columns = table
+            .primary_key
+            .iter()
+            .filter_map(|name| table.column(name))
+            .collect();
     }
     if !is_whole {
         return None;
@@ -53,7 +65,9 @@ pub(super) fn resolve<'a>(
         .chain([&table.primary_key])
         .any(|unique| {
             !unique.is_empty()
-                && unique.iter().all(|name| columns.iter().any(|column| column.name == *name))
+                && unique
+                    .iter()
+                    .all(|name| columns.iter().any(|column| column.name == *name))
         });
     if !is_covered {
         let message = "no unique key of the source covers these columns; rows could share an id";
@@ -75,7 +89,10 @@ fn is_sound(
         return false;
     }
     if !column.not_null {
-        context.log.add(path, format!("column \"{}\" may be NULL; a key may not", column.name));
+        context.log.add(
+            path,
+            format!("column \"{}\" may be NULL; a key may not", column.name),
+        );
         return false;
     }
     true

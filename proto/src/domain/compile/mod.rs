@@ -53,7 +53,12 @@ pub fn compile(
 ) -> Result<CompiledPlan, Problems> {
     let log = ProblemLog::new(plan.positions.clone());
     let entities = {
-        let context = Context { plan, source, destination, log: &log };
+        let context = Context {
+            plan,
+            source,
+            destination,
+            log: &log,
+        };
         all_entities(&context)
     };
     let limits = plan.limits.clone().unwrap_or_default();
@@ -89,11 +94,18 @@ fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
         .enumerate()
         .map(|(index, entity)| resolve::resolve(context, index, entity))
         .collect();
-    let compiled: Vec<Option<CompiledEntity>> =
-        resolved.iter().map(|entity| entity::compile(context, &resolved, entity)).collect();
+    let compiled: Vec<Option<CompiledEntity>> = resolved
+        .iter()
+        .map(|entity| entity::compile(context, &resolved, entity))
+        .collect();
     let order = ordered(context, &resolved)?;
     let compiled: Vec<CompiledEntity> = compiled.into_iter().collect::<Option<_>>()?;
-    Some(order.into_iter().filter_map(|index| compiled.get(index).cloned()).collect())
+    Some(
+        order
+            .into_iter()
+            .filter_map(|index| compiled.get(index).cloned())
+            .collect(),
+    )
 }
 
 /// A topological order of the entities, or a problem for every cycle.

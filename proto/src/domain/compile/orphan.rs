@@ -25,7 +25,10 @@ pub(super) fn exists(
         (Some(filter), Some(source)) => format!(" WHERE {}", free_sql(&source.name, filter)),
         (Some(_) | None, _) => String::new(),
     };
-    let rows = format!("(SELECT {} FROM {table} AS src{filter}) AS p", keys.join(", "));
+    let rows = format!(
+        "(SELECT {} FROM {table} AS src{filter}) AS p",
+        keys.join(", ")
+    );
     // A part that is no plain column is evaluated outside: a bare name in its SQL must not meet a
     // column of the parent.
     let is_plain = parts.iter().all(|part| part.direct.is_some());
@@ -41,13 +44,22 @@ pub(super) fn exists(
             _ => format!("p.k{at} = {}", part(at)),
         })
         .collect();
-    let exists = format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", tests.join(" AND "));
+    let exists = format!(
+        "EXISTS (SELECT 1 FROM {rows} WHERE {})",
+        tests.join(" AND ")
+    );
     if is_plain {
         return Some(exists);
     }
-    let values: Vec<String> =
-        parts.iter().enumerate().map(|(at, part)| format!("{} AS x{at}", part.sql)).collect();
-    Some(format!("(SELECT {exists} FROM (SELECT {} OFFSET 0) AS v)", values.join(", ")))
+    let values: Vec<String> = parts
+        .iter()
+        .enumerate()
+        .map(|(at, part)| format!("{} AS x{at}", part.sql))
+        .collect();
+    Some(format!(
+        "(SELECT {exists} FROM (SELECT {} OFFSET 0) AS v)",
+        values.join(", ")
+    ))
 }
 
 /// A validated foreign key of the source from these very columns to the parent's key, with no
@@ -58,7 +70,9 @@ fn is_guaranteed(
     key: &[&Column],
     parts: &[Draft],
 ) -> bool {
-    let (Some(table), Some(target)) = (child.source, parent.source) else { return false };
+    let (Some(table), Some(target)) = (child.source, parent.source) else {
+        return false;
+    };
     let columns: Option<Vec<&str>> = parts.iter().map(|part| part.direct.as_deref()).collect();
     let Some(columns) = columns else { return false };
     parent.entity.filter.is_none()

@@ -30,9 +30,16 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
     let mut probes = BTreeSet::new();
     for entity in plan.entities.iter() {
         let table = TableName::parse(&entity.source_entity);
-        let default = plan.defaults.as_ref().and_then(|defaults| defaults.timezone.as_ref());
+        let default = plan
+            .defaults
+            .as_ref()
+            .and_then(|defaults| defaults.timezone.as_ref());
         let mut found = Found {
-            zone: entity.timezone.as_ref().or(default).map(|zone| zone.0.as_str()),
+            zone: entity
+                .timezone
+                .as_ref()
+                .or(default)
+                .map(|zone| zone.0.as_str()),
             table: &table,
             probes: &mut probes,
         };
@@ -54,7 +61,10 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn sql(&mut self, sql: &str) {
-        self.probes.insert(Probe { table: self.table.clone(), sql: sql.to_owned() });
+        self.probes.insert(Probe {
+            table: self.table.clone(),
+            sql: sql.to_owned(),
+        });
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline) {

@@ -40,7 +40,9 @@ pub(super) fn compile(
     parents: &[Resolved<'_>],
     rule: &FkRule<'_>,
 ) -> Option<Reference> {
-    let parent = parents.iter().find(|entity| entity.name() == &*rule.fk.entity)?;
+    let parent = parents
+        .iter()
+        .find(|entity| entity.name() == &*rule.fk.entity)?;
     let parts = parts(scope, rule)?;
     // What is wrong with the parent itself is noted there.
     let (key, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
@@ -52,7 +54,11 @@ pub(super) fn compile(
             key.len(),
             names.join(", "),
             parts.len(),
-            if rule.fk.cols.is_none() { "; name them all in cols" } else { "" }
+            if rule.fk.cols.is_none() {
+                "; name them all in cols"
+            } else {
+                ""
+            }
         );
         return scope.problem(&rule.path, message);
     }
@@ -74,7 +80,11 @@ pub(super) fn compile(
             None
         }
         IdRule::Keep { .. } => {
-            let fit = Fit { unfit: scope.on_row_error, path: &rule.path, is_asked: false };
+            let fit = Fit {
+                unfit: scope.on_row_error,
+                path: &rule.path,
+                is_asked: false,
+            };
             let value = parts.first()?.clone();
             Some(scope.noted(&rule.path, convert(value, &Ty::of(&rule.column.ty), &fit))?)
         }
@@ -83,7 +93,12 @@ pub(super) fn compile(
             return scope.problem(&rule.path, message);
         }
     };
-    Some(Reference { parent: parent.name().to_owned(), parts, kept, faults })
+    Some(Reference {
+        parent: parent.name().to_owned(),
+        parts,
+        kept,
+        faults,
+    })
 }
 
 /// The referencing values: the columns of `cols`, or what the steps before make.
@@ -94,12 +109,14 @@ fn parts(scope: &Scope<'_>, rule: &FkRule<'_>) -> Option<Vec<Draft>> {
             .enumerate()
             .map(|(at, name)| scope.column_value(name, &format!("{}.cols[{at}]", rule.path)))
             .collect(),
-        (Some(_), _) => {
-            scope.problem(&rule.path, "with cols, fk is the first and only step of its pipeline")
-        }
-        (None, []) => {
-            scope.problem(&rule.path, "fk needs a value before it, like {col: name}, or cols")
-        }
+        (Some(_), _) => scope.problem(
+            &rule.path,
+            "with cols, fk is the first and only step of its pipeline",
+        ),
+        (None, []) => scope.problem(
+            &rule.path,
+            "fk needs a value before it, like {col: name}, or cols",
+        ),
         (None, steps) => {
             let draft = value_of(scope, steps, rule.pipeline_path)?;
             if let Some(step) = draft.agent.first() {
@@ -126,11 +143,19 @@ fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
         (a, b) if a.is_text() && b.is_text() => true,
         (Ty::Numeric(Some((_, a))), Ty::Numeric(Some((_, b)))) => a == b,
         (
-            Ty::Numeric(_) | Ty::Float4 | Ty::Float8 | Ty::Json | Ty::Jsonb | Ty::Array(_) | Ty::User(_),
+            Ty::Numeric(_)
+            | Ty::Float4
+            | Ty::Float8
+            | Ty::Json
+            | Ty::Jsonb
+            | Ty::Array(_)
+            | Ty::User(_),
             _,
         ) => false,
         (Ty::Builtin { base, .. }, Ty::Builtin { base: other, .. }) => {
-            let plain = ["bytea", "inet", "cidr", "macaddr", "macaddr8", "name", "\"char\"", "oid"];
+            let plain = [
+                "bytea", "inet", "cidr", "macaddr", "macaddr8", "name", "\"char\"", "oid",
+            ];
             base == other && plain.contains(&base.as_str())
         }
         (a, b) => a == b,
@@ -165,15 +190,25 @@ fn settle(
         return Some((parts, faults));
     };
     let give_up = |action: RowAction| {
-        let set: Vec<String> = parts.iter().map(|part| format!("{} IS NOT NULL", part.sql)).collect();
-        let filtered = if parent.entity.filter.is_some() { " or is filtered out" } else { "" };
+        let set: Vec<String> = parts
+            .iter()
+            .map(|part| format!("{} IS NOT NULL", part.sql))
+            .collect();
+        let filtered = if parent.entity.filter.is_some() {
+            " or is filtered out"
+        } else {
+            ""
+        };
         DraftFault {
             guard: None,
             condition: format!("({} AND NOT {exists})", set.join(" AND ")),
             fault: Fault {
                 code: "DROVER_ORPHAN".to_owned(),
                 path: rule.path.clone(),
-                message: format!("refers to a row of {} that does not exist{filtered}", parent.name()),
+                message: format!(
+                    "refers to a row of {} that does not exist{filtered}",
+                    parent.name()
+                ),
                 action,
             },
         }

@@ -3,11 +3,9 @@
 //! Done for every entity before the first rule is compiled, since foreign keys need their parents.
 
 use super::super::catalog::{Catalog, Column, Table, TableName};
-use super::super::compiled::{
-    ConstraintMode, EntitySettings, IdRule, MaxQuarantined, RowAction,
-};
+use super::super::compiled::{ConstraintMode, EntitySettings, IdRule, MaxQuarantined, RowAction};
 use super::super::plan::{
-    Constraints, Defaults, Entity, OnRowError, Share, UnmappedColumns, Unfit,
+    Constraints, Defaults, Entity, OnRowError, Share, Unfit, UnmappedColumns,
 };
 use super::{Context, identity, key};
 
@@ -47,23 +45,27 @@ impl Resolved<'_> {
 }
 
 /// Looks an entity up.
-pub(super) fn resolve<'a>(
-    context: &Context<'a>,
-    index: usize,
-    entity: &'a Entity,
-) -> Resolved<'a> {
+pub(super) fn resolve<'a>(context: &Context<'a>, index: usize, entity: &'a Entity) -> Resolved<'a> {
     let path = format!("entities[{index}]");
     let defaults = context.plan.defaults.as_ref();
     let table = |catalog: &'a Catalog, name: &str, key: &str| {
         find(context, catalog, name, &format!("{path}.{key}"))
     };
     let source = table(context.source, &entity.source_entity, "source_entity");
-    let destination =
-        table(context.destination, &entity.destination_entity, "destination_entity");
+    let destination = table(
+        context.destination,
+        &entity.destination_entity,
+        "destination_entity",
+    );
     let key = source.and_then(|table| key::resolve(context, entity, table, &path));
     let id = destination.and_then(|table| identity::resolve(context, entity, table, &path));
-    let timezone = entity.timezone.as_ref().or(defaults.and_then(|it| it.timezone.as_ref()));
-    let unmapped = pick(&entity.unmapped_columns, defaults, |it| &it.unmapped_columns);
+    let timezone = entity
+        .timezone
+        .as_ref()
+        .or(defaults.and_then(|it| it.timezone.as_ref()));
+    let unmapped = pick(&entity.unmapped_columns, defaults, |it| {
+        &it.unmapped_columns
+    });
     let on_row_error = pick(&entity.on_row_error, defaults, |it| &it.on_row_error);
     Resolved {
         entity,
@@ -88,7 +90,8 @@ fn pick<T: Clone>(
     defaults: Option<&Defaults>,
     default: impl Fn(&Defaults) -> &Option<T>,
 ) -> Option<T> {
-    own.clone().or_else(|| defaults.and_then(|it| default(it).clone()))
+    own.clone()
+        .or_else(|| defaults.and_then(|it| default(it).clone()))
 }
 
 fn settings(entity: &Entity, defaults: Option<&Defaults>) -> EntitySettings {
@@ -118,7 +121,10 @@ fn find<'a>(
     let found = catalog.table(&name);
     if found.is_none() {
         let (schema, table) = (&name.schema, &name.name);
-        context.log.add(path, format!("no table \"{table}\" in schema \"{schema}\" there"));
+        context.log.add(
+            path,
+            format!("no table \"{table}\" in schema \"{schema}\" there"),
+        );
     }
     found
 }

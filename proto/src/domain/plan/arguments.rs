@@ -1,6 +1,7 @@
 //! Arguments of the steps that have several.
 
-use super::decode::{Later, choice, object, plain_choice};
+use super::declare::{choice, object, plain_choice};
+use super::later::Later;
 use super::name::{Decimal, EntityRef, Name, Sql};
 use super::ordered::{Ordered, Several};
 use super::scalar::Value;

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::decode::{At, Decode, Later, object};
+use super::declare::object;
+use super::decode::{At, Decode};
 use super::document::NodeKind;
+use super::later::Later;
 use super::suggest;
 
 /// A type that `cast` can make.
@@ -91,7 +93,10 @@ impl CastType {
         let Some((_, ty)) = NAMES.iter().find(|(known, _)| *known == name) else {
             let hint = suggest::hint(name, NAMES.iter().map(|(name, _)| *name));
             let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            return Err(format!("cast knows no type \"{name}\"{hint} (known: {})", known.join(", ")));
+            return Err(format!(
+                "cast knows no type \"{name}\"{hint} (known: {})",
+                known.join(", ")
+            ));
         };
         match arguments {
             None => Ok(*ty),
@@ -140,7 +145,9 @@ impl CastType {
 impl Decode for CastType {
     fn decode(at: &At<'_>) -> Option<Self> {
         let text = String::decode(at)?;
-        Self::parse(&text).map_err(|message| at.problem(message)).ok()
+        Self::parse(&text)
+            .map_err(|message| at.problem(message))
+            .ok()
     }
 }
 
@@ -178,9 +185,7 @@ object! {
 impl Decode for Cast {
     fn decode(at: &At<'_>) -> Option<Self> {
         match &at.node.kind {
-            NodeKind::Mapping(_) => {
-                CastTo::decode(at).map(|long| Self { to: long.to })
-            }
+            NodeKind::Mapping(_) => CastTo::decode(at).map(|long| Self { to: long.to }),
             NodeKind::Scalar { .. } | NodeKind::List(_) => {
                 CastType::decode(at).map(|to| Self { to })
             }
@@ -226,6 +231,10 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(CastType::parse(text).ok(), expected, "{text}");
         }
-        assert!(CastType::parse("integr").unwrap_err().contains("did you mean \"integer\"?"));
+        assert!(
+            CastType::parse("integr")
+                .unwrap_err()
+                .contains("did you mean \"integer\"?")
+        );
     }
 }

@@ -1,11 +1,7 @@
 //! From document nodes to typed values, noting every problem on the way.
-//!
-//! `object!` and `choice!` declare a type once and give its fields, its reader and its JSON Schema,
-//! so that the three cannot differ.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::marker::PhantomData;
 
 use super::document::{Key, Node, NodeKind, join};
 use super::problem::{Positions, ProblemLog};
@@ -37,12 +33,19 @@ pub(super) struct At<'a> {
 impl<'a> At<'a> {
     pub(super) fn new(node: &'a Node, path: String, context: &'a Context) -> Self {
         context.positions.borrow_mut().note(&path, node.position);
-        Self { node, path, context, is_bare: false }
+        Self {
+            node,
+            path,
+            context,
+            is_bare: false,
+        }
     }
 
     /// Notes a problem here.
     pub(super) fn problem(&self, message: impl Into<String>) {
-        self.context.log.add_at(&self.path, Some(self.node.position), message);
+        self.context
+            .log
+            .add_at(&self.path, Some(self.node.position), message);
     }
 
     /// Notes that something else stands here.
@@ -50,7 +53,10 @@ impl<'a> At<'a> {
         if self.is_bare {
             self.problem(format!("needs an argument: {expected}"));
         } else {
-            self.problem(format!("expected {expected}, found {}", describe(self.node)));
+            self.problem(format!(
+                "expected {expected}, found {}",
+                describe(self.node)
+            ));
         }
         None
     }
@@ -72,7 +78,10 @@ impl<'a> At<'a> {
 
     /// The same node seen as a bare word of that name.
     pub(super) fn bare(&self, word: &str) -> Self {
-        Self { is_bare: true, ..Self::new(self.node, join(&self.path, word), self.context) }
+        Self {
+            is_bare: true,
+            ..Self::new(self.node, join(&self.path, word), self.context)
+        }
     }
 
     pub(super) fn pairs(&self) -> Option<&'a [(Key, Node)]> {
@@ -85,9 +94,13 @@ impl<'a> At<'a> {
 
     pub(super) fn items(&self) -> Option<Vec<Self>> {
         match &self.node.kind {
-            NodeKind::List(items) if !self.is_bare => {
-                Some(items.iter().enumerate().map(|(i, node)| self.item(i, node)).collect())
-            }
+            NodeKind::List(items) if !self.is_bare => Some(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(i, node)| self.item(i, node))
+                    .collect(),
+            ),
             NodeKind::Scalar { .. } | NodeKind::List(_) | NodeKind::Mapping(_) => {
                 self.wrong("a list")
             }
@@ -106,7 +119,9 @@ impl<'a> At<'a> {
     pub(super) fn checked_text(&self, text: &str) -> Option<()> {
         for placeholder in [RUN_NOW, MIGRATION_ID] {
             if text.contains(placeholder) {
-                self.problem(format!("\"{placeholder}\" is reserved; use the steps now, source_meta"));
+                self.problem(format!(
+                    "\"{placeholder}\" is reserved; use the steps now, source_meta"
+                ));
                 return None;
             }
         }
@@ -149,47 +164,6 @@ pub(super) trait Decode: Sized {
     }
 }
 
-/// A choice of words, some with arguments.
-pub(super) trait Choice: Sized {
-    /// Every word.
-    const WORDS: &'static [&'static str];
-
-    /// Reads the arguments of a word.
-    fn decode_word(word: &str, arguments: &At<'_>) -> Option<Self>;
-
-    /// The word here and its arguments.
-    fn decode_choice(at: &At<'_>) -> Option<Self> {
-        match &at.node.kind {
-            NodeKind::Scalar { text, .. } => match Self::known(text) {
-                Some(word) => {
-                    let bare = At { is_bare: true, ..at.clone() };
-                    Self::decode_word(word, &bare)
-                }
-                None => unknown_word(at, text, Self::WORDS),
-            },
-            NodeKind::Mapping(pairs) => match pairs.as_slice() {
-                [(key, node)] => match Self::known(&key.text) {
-                    Some(word) => Self::decode_word(word, &at.child(word, node)),
-                    None => unknown_word(at, &key.text, Self::WORDS),
-                },
-                _ => at.wrong(&format!("one of {}", Self::WORDS.join(", "))),
-            },
-            NodeKind::List(_) => at.wrong(&format!("one of {}", Self::WORDS.join(", "))),
-        }
-    }
-
-    /// The word as the language has it.
-    fn known(text: &str) -> Option<&'static str> {
-        Self::WORDS.iter().copied().find(|word| *word == text)
-    }
-}
-
-fn unknown_word<T>(at: &At<'_>, text: &str, words: &[&str]) -> Option<T> {
-    let hint = suggest::hint(text, words.iter().copied());
-    at.problem(format!("unknown word \"{text}\"{hint} (known: {})", words.join(", ")));
-    None
-}
-
 /// A mapping being read: unknown keys are noted once, when it is opened.
 pub(super) struct Fields<'a> {
     at: At<'a>,
@@ -209,7 +183,10 @@ impl<'a> Fields<'a> {
                 );
             }
         }
-        Some(Self { at: at.clone(), pairs })
+        Some(Self {
+            at: at.clone(),
+            pairs,
+        })
     }
 
     pub(super) fn take<T: Decode>(&self, key: &str) -> Option<T> {
@@ -217,7 +194,10 @@ impl<'a> Fields<'a> {
             Some((_, node)) => T::decode(&self.at.child(key, node)),
             None => T::absent().or_else(|| {
                 let path = join(&self.at.path, key);
-                self.at.context.log.add_at(path, Some(self.at.node.position), "missing");
+                self.at
+                    .context
+                    .log
+                    .add_at(path, Some(self.at.node.position), "missing");
                 None
             }),
         }
@@ -274,197 +254,3 @@ impl Decode for u32 {
         }
     }
 }
-
-/// Part of the language, not of this version: read for its problems, then refused unless empty.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Later<T>(PhantomData<T>);
-
-impl<T: Decode> Decode for Later<T> {
-    fn decode(at: &At<'_>) -> Option<Self> {
-        let is_empty = match &at.node.kind {
-            NodeKind::Scalar { .. } => at.scalar() == Some(Value::Null),
-            NodeKind::List(items) => items.is_empty(),
-            NodeKind::Mapping(pairs) => pairs.is_empty(),
-        };
-        if !is_empty {
-            // Only for its problems: the value has no use yet.
-            let _ = T::decode(at);
-            at.not_yet();
-        }
-        Some(Self(PhantomData))
-    }
-
-    fn absent() -> Option<Self> {
-        Some(Self(PhantomData))
-    }
-}
-
-impl<T> Default for Later<T> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T: schemars::JsonSchema> schemars::JsonSchema for Later<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let mut schema = generator.subschema_for::<T>();
-        schema.insert(super::schema::SUPPORTED.to_owned(), serde_json::Value::Bool(false));
-        schema
-    }
-}
-
-/// Declares a mapping: its struct, its reader and its schema. A field after `beside` is filled by
-/// code, not by the document.
-macro_rules! object {
-    (
-        $(#[$meta:meta])*
-        pub struct $name:ident {
-            $( $(#[$field_meta:meta])* $key:literal $field:ident : $ty:ty, )*
-            $( beside $(#[$beside_meta:meta])* $beside:ident : $beside_ty:ty, )?
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, schemars::JsonSchema)]
-        #[schemars(deny_unknown_fields)]
-        pub struct $name {
-            $( $(#[$field_meta])* #[schemars(rename = $key)] pub $field: $ty, )*
-            $( $(#[$beside_meta])* #[schemars(skip)] pub $beside: $beside_ty, )?
-        }
-
-        impl $crate::domain::plan::decode::Decode for $name {
-            fn decode(at: &$crate::domain::plan::decode::At<'_>) -> Option<Self> {
-                let fields = $crate::domain::plan::decode::Fields::open(at, &[$($key),*])?;
-                $( let $field = fields.take::<$ty>($key); )*
-                Some(Self { $( $field: $field?, )* $( $beside: Default::default(), )? })
-            }
-        }
-    };
-}
-
-/// Declares a choice of words: its enum, its reader and its schema. `(later)` behind a word means
-/// that it is not supported yet.
-macro_rules! choice {
-    (
-        $(#[doc = $about:literal])*
-        pub enum $name:ident {
-            $( $(#[doc = $doc:literal])* $variant:ident $(($ty:ty))? = $word:literal $(, $later:ident)?; )*
-        }
-    ) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum $name {
-            $( $(#[doc = $doc])* $variant $(($ty))?, )*
-        }
-
-        impl $crate::domain::plan::decode::Choice for $name {
-            const WORDS: &'static [&'static str] = &[$($word),*];
-
-            fn decode_word(
-                word: &str,
-                arguments: &$crate::domain::plan::decode::At<'_>,
-            ) -> Option<Self> {
-                match word {
-                    $( $word => {
-                        let decoded = $crate::domain::plan::decode::variant!(
-                            arguments, $name, $variant $(, $ty)?
-                        );
-                        $( $crate::domain::plan::decode::later!(arguments, $later); )?
-                        decoded
-                    } )*
-                    _ => None,
-                }
-            }
-        }
-
-        impl $name {
-            /// The word of a value.
-            #[allow(dead_code)]
-            pub fn word(&self) -> &'static str {
-                match self {
-                    $( Self::$variant { .. } => $word, )*
-                }
-            }
-
-            /// Every word with what a schema says of it.
-            pub(in crate::domain::plan) fn schema_words(
-                generator: &mut schemars::SchemaGenerator,
-            ) -> Vec<$crate::domain::plan::schema::Word> {
-                let _ = &generator;
-                vec![ $( $crate::domain::plan::schema::Word {
-                    word: $word,
-                    about: concat!($($doc),*).trim().to_owned(),
-                    arguments: $crate::domain::plan::decode::arguments!(generator $(, $ty)?),
-                    is_supported: $crate::domain::plan::decode::supported!($($later)?),
-                } ),* ]
-            }
-        }
-    };
-}
-
-/// Reads one variant of a choice.
-macro_rules! variant {
-    ($at:expr, $name:ident, $variant:ident) => {
-        $at.no_arguments().map(|()| $name::$variant)
-    };
-    ($at:expr, $name:ident, $variant:ident, $ty:ty) => {
-        <$ty as $crate::domain::plan::decode::Decode>::decode($at).map($name::$variant)
-    };
-}
-
-/// Notes a word that is not supported yet.
-macro_rules! later {
-    ($at:expr, later) => {
-        $at.not_yet()
-    };
-}
-
-/// The schema of a variant's arguments.
-macro_rules! arguments {
-    ($generator:expr) => {
-        None
-    };
-    ($generator:expr, $ty:ty) => {
-        Some($generator.subschema_for::<$ty>())
-    };
-}
-
-/// Whether a word is supported.
-macro_rules! supported {
-    () => {
-        true
-    };
-    (later) => {
-        false
-    };
-}
-
-/// Makes a `choice!` readable and describable as a plain value (steps have their own form).
-macro_rules! plain_choice {
-    ($($name:ident),*) => { $(
-        impl $crate::domain::plan::decode::Decode for $name {
-            fn decode(at: &$crate::domain::plan::decode::At<'_>) -> Option<Self> {
-                <Self as $crate::domain::plan::decode::Choice>::decode_choice(at)
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $crate::domain::plan::schema::one_of_words(Self::schema_words(generator))
-            }
-        }
-    )* };
-}
-
-pub(super) use {arguments, choice, later, object, plain_choice, supported, variant};

@@ -1,6 +1,7 @@
 //! What holds for every entity unless it says otherwise, and the limits of the whole migration.
 
-use super::decode::{Later, choice, object, plain_choice};
+use super::declare::{choice, object, plain_choice};
+use super::later::Later;
 use super::name::Name;
 use super::share::{Positive, Share};
 use super::vocabulary::OnRowError;

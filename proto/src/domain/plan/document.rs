@@ -58,9 +58,10 @@ impl Node {
     /// The value of a key, where this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.kind {
-            NodeKind::Mapping(pairs) => {
-                pairs.iter().find(|(name, _)| name.text == key).map(|(_, node)| node)
-            }
+            NodeKind::Mapping(pairs) => pairs
+                .iter()
+                .find(|(name, _)| name.text == key)
+                .map(|(_, node)| node),
             NodeKind::Scalar { .. } | NodeKind::List(_) => None,
         }
     }
@@ -95,7 +96,10 @@ pub fn to_json(node: &Node) -> Json {
         NodeKind::Scalar { text, is_plain } => scalar::to_json(text, *is_plain),
         NodeKind::List(items) => Json::Array(items.iter().map(to_json).collect()),
         NodeKind::Mapping(pairs) => Json::Object(
-            pairs.iter().map(|(key, value)| (key.text.clone(), to_json(value))).collect(),
+            pairs
+                .iter()
+                .map(|(key, value)| (key.text.clone(), to_json(value)))
+                .collect(),
         ),
     }
 }
@@ -127,12 +131,13 @@ impl OpenMapping {
         let Some(key) = self.key.take() else {
             return match node.kind {
                 NodeKind::Scalar { text, .. } => {
-                    self.key = Some(Key { text, position: node.position });
+                    self.key = Some(Key {
+                        text,
+                        position: node.position,
+                    });
                     None
                 }
-                NodeKind::List(_) | NodeKind::Mapping(_) => {
-                    Some(Fault::KeyIsNoText(node.position))
-                }
+                NodeKind::List(_) | NodeKind::Mapping(_) => Some(Fault::KeyIsNoText(node.position)),
             };
         };
         if let Some(&first_line) = self.lines.get(&key.text) {
@@ -162,13 +167,23 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(text: &'a str, log: &'a ProblemLog) -> Self {
         let (stack, anchors) = (Vec::new(), BTreeMap::new());
-        Self { text, log, stack, anchors, node_count: 0, root: None }
+        Self {
+            text,
+            log,
+            stack,
+            anchors,
+            node_count: 0,
+            root: None,
+        }
     }
 
     /// The one document of the text; `None` with a problem in the log.
     fn document(mut self) -> Option<Node> {
         if self.text.len() > MAX_BYTES {
-            self.log.add("", format!("the plan is larger than {} MiB", MAX_BYTES >> 20));
+            self.log.add(
+                "",
+                format!("the plan is larger than {} MiB", MAX_BYTES >> 20),
+            );
             return None;
         }
         let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(self.text);
@@ -192,10 +207,7 @@ impl<'a> Reader<'a> {
     fn on_event(&mut self, event: Event<'_>, span: Span) -> Option<()> {
         let position = position(span.start);
         match event {
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentEnd => Some(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Some(()),
             Event::DocumentStart(_) => self.on_document(position),
             Event::Alias(anchor) => self.on_alias(anchor, position),
             Event::Scalar(text, style, anchor, tag) => {
@@ -204,15 +216,22 @@ impl<'a> Reader<'a> {
                     return self.refuse(position, "tags are not used in a plan");
                 }
                 let is_plain = style == ScalarStyle::Plain && !is_text_tag;
-                let kind = NodeKind::Scalar { text: text.into_owned(), is_plain };
+                let kind = NodeKind::Scalar {
+                    text: text.into_owned(),
+                    is_plain,
+                };
                 self.take(Node { kind, position }, anchor)
             }
-            Event::SequenceStart(anchor, None) => {
-                self.open(Frame { open: Open::List(Vec::new()), position, anchor })
-            }
-            Event::MappingStart(anchor, None) => {
-                self.open(Frame { open: Open::Mapping(OpenMapping::default()), position, anchor })
-            }
+            Event::SequenceStart(anchor, None) => self.open(Frame {
+                open: Open::List(Vec::new()),
+                position,
+                anchor,
+            }),
+            Event::MappingStart(anchor, None) => self.open(Frame {
+                open: Open::Mapping(OpenMapping::default()),
+                position,
+                anchor,
+            }),
             Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
                 self.refuse(position, "tags are not used in a plan")
             }
@@ -253,14 +272,23 @@ impl<'a> Reader<'a> {
             Open::List(items) => NodeKind::List(items),
             Open::Mapping(mapping) => NodeKind::Mapping(mapping.pairs),
         };
-        self.take(Node { kind, position: frame.position }, frame.anchor)
+        self.take(
+            Node {
+                kind,
+                position: frame.position,
+            },
+            frame.anchor,
+        )
     }
 
     /// Puts a finished node where it belongs.
     fn take(&mut self, node: Node, anchor: usize) -> Option<()> {
         self.node_count += 1;
         if self.node_count > MAX_NODES {
-            return self.refuse(node.position, "the plan is too large once aliases are written out");
+            return self.refuse(
+                node.position,
+                "the plan is too large once aliases are written out",
+            );
         }
         if anchor > 0 {
             // The copy counts too: an anchor on every level would else cost depth times size.
@@ -272,18 +300,25 @@ impl<'a> Reader<'a> {
                 self.root = Some(node);
                 None
             }
-            Some(Frame { open: Open::List(items), .. }) => {
+            Some(Frame {
+                open: Open::List(items),
+                ..
+            }) => {
                 items.push(node);
                 None
             }
-            Some(Frame { open: Open::Mapping(mapping), .. }) => mapping.take(node),
+            Some(Frame {
+                open: Open::Mapping(mapping),
+                ..
+            }) => mapping.take(node),
         };
         match fault {
             None => Some(()),
             Some(Fault::KeyIsNoText(position)) => self.refuse(position, "a key must be a text"),
             Some(Fault::Duplicate { key, first_line }) => {
                 let message = format!("written twice, first in line {first_line}");
-                self.log.add_at(join(&self.path(), &key.text), Some(key.position), message);
+                self.log
+                    .add_at(join(&self.path(), &key.text), Some(key.position), message);
                 Some(())
             }
         }
@@ -297,7 +332,10 @@ impl<'a> Reader<'a> {
             match &frame.open {
                 Open::List(items) => path.push_str(&format!("[{}]", items.len())),
                 Open::Mapping(mapping) => {
-                    path = join(&path, mapping.key.as_ref().map_or("?", |key| key.text.as_str()));
+                    path = join(
+                        &path,
+                        mapping.key.as_ref().map_or("?", |key| key.text.as_str()),
+                    );
                 }
             }
         }
@@ -312,11 +350,18 @@ impl<'a> Reader<'a> {
 
 /// `path.key`, or the key alone at the top.
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 fn position(mark: saphyr_parser::Marker) -> Position {
-    Position { line: mark.line(), column: mark.col() + 1 }
+    Position {
+        line: mark.line(),
+        column: mark.col() + 1,
+    }
 }
 
 /// Nodes in a tree; depth is bounded by [`MAX_DEPTH`], so recursion is safe.

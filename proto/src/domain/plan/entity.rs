@@ -1,7 +1,8 @@
 //! One entity of a plan (the data model's LegacyEntityMapping).
 
-use super::decode::{Later, choice, object, plain_choice};
+use super::declare::{choice, object, plain_choice};
 use super::defaults::{Constraints, UnmappedColumns};
+use super::later::Later;
 use super::name::{EntityName, EntityRef, Name, Sql};
 use super::ordered::Ordered;
 use super::share::{Positive, Share};

@@ -6,10 +6,12 @@
 
 mod arguments;
 mod cast_type;
+mod declare;
 mod decode;
 mod defaults;
 mod document;
 mod entity;
+mod later;
 mod name;
 mod ordered;
 mod problem;
@@ -36,10 +38,10 @@ pub use arguments::{
     PolymorphicPart, Regex, Replace, Side, Split, Tz, Unit, WhenCase,
 };
 pub use cast_type::{Cast, CastTo, CastType};
-pub use decode::Later;
 pub use defaults::{Constraints, Defaults, PlanLimits, ReadConsistency, UnmappedColumns};
 pub use document::{MAX_BYTES, MAX_DEPTH};
 pub use entity::{Entity, Id, IdKind, Join, JoinKind, OnConflict, Polymorphic, TypesFrom};
+pub use later::Later;
 pub use name::{Decimal, EntityName, EntityRef, Label, Name, Sql};
 pub use ordered::{Ordered, Several};
 pub use problem::{Position, Positions, Problem, ProblemLog, Problems};
@@ -52,7 +54,8 @@ pub use template::{Template, TemplatePart};
 pub use validation::{Check, Events, Severity, Validation, ValidationType, Webhook};
 pub use vocabulary::{Ambiguous, MapElse, OnRowError, Unfit};
 
-use decode::{At, Context, Decode, choice, object, plain_choice};
+use declare::{choice, object, plain_choice};
+use decode::{At, Context, Decode};
 use document::Node;
 
 object! {
@@ -136,7 +139,10 @@ plain_choice!(MigrationType, DestinationMode);
 /// Reads a plan. Every problem is reported, in the order of the document.
 pub fn parse(text: &str) -> Result<Plan, Problems> {
     let root = document::read(text)?;
-    let context = Context { entities: entity_names(&root), ..Context::default() };
+    let context = Context {
+        entities: entity_names(&root),
+        ..Context::default()
+    };
     let mut plan = Plan::decode(&At::new(&root, String::new(), &context));
     report_repeated_entities(&root, &context);
     if let Some(plan) = &mut plan {
@@ -145,7 +151,8 @@ pub fn parse(text: &str) -> Result<Plan, Problems> {
     context.log.finish(plan)
 }
 
-/// The plan's document as JSON, as the metadata stores it: whatever [`parse`] says of it.
+/// The plan's document as JSON, whatever [`parse`] says of it. Keys come sorted; a plan that is read
+/// again from its JSON compiles to the same entities.
 pub fn document_json(text: &str) -> Result<serde_json::Value, Problems> {
     document::read(text).map(|root| document::to_json(&root))
 }
@@ -153,12 +160,20 @@ pub fn document_json(text: &str) -> Result<serde_json::Value, Problems> {
 /// Index, name and node of every entity's name, whatever else is wrong with it.
 fn named_entities(root: &Node) -> Vec<(usize, &str, &Node)> {
     let entities = root.get("entities").map_or(&[][..], Node::items);
-    let names = entities.iter().enumerate().map(|(index, item)| (index, item.get("entity")));
-    names.filter_map(|(index, node)| Some((index, node?.text()?, node?))).collect()
+    let names = entities
+        .iter()
+        .enumerate()
+        .map(|(index, item)| (index, item.get("entity")));
+    names
+        .filter_map(|(index, node)| Some((index, node?.text()?, node?)))
+        .collect()
 }
 
 fn entity_names(root: &Node) -> BTreeSet<String> {
-    named_entities(root).into_iter().map(|(_, name, _)| name.to_owned()).collect()
+    named_entities(root)
+        .into_iter()
+        .map(|(_, name, _)| name.to_owned())
+        .collect()
 }
 
 fn report_repeated_entities(root: &Node, context: &Context) {
@@ -167,7 +182,9 @@ fn report_repeated_entities(root: &Node, context: &Context) {
         match seen.iter().find(|(known, _)| *known == name) {
             Some((_, first)) => {
                 let at = At::new(node, format!("entities[{index}].entity"), context);
-                at.problem(format!("\"{name}\" is already the name of entities[{first}]"));
+                at.problem(format!(
+                    "\"{name}\" is already the name of entities[{first}]"
+                ));
             }
             None => seen.push((name, index)),
         }

@@ -92,7 +92,10 @@ pub struct ProblemLog {
 impl ProblemLog {
     /// An empty log that knows where paths stand.
     pub fn new(positions: Positions) -> Self {
-        Self { positions, found: RefCell::default() }
+        Self {
+            positions,
+            found: RefCell::default(),
+        }
     }
 
     /// Notes a problem at a path.

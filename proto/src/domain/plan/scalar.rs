@@ -170,7 +170,10 @@ mod tests {
             ("0.10", Value::Number("0.10".into())),
             ("1e3", Value::Number("1e3".into())),
             ("1e99999", Value::Text("1e99999".into())),
-            ("9223372036854775808", Value::Number("9223372036854775808".into())),
+            (
+                "9223372036854775808",
+                Value::Number("9223372036854775808".into()),
+            ),
             ("1.", Value::Text("1.".into())),
             (".5", Value::Text(".5".into())),
             ("2020-01-01", Value::Text("2020-01-01".into())),

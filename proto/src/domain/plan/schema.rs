@@ -79,8 +79,9 @@ pub(super) fn to_schema(json: Json) -> Schema {
 /// The JSON Schema (2020-12) of a plan file. `"x-supported": false` marks what `parse` answers with
 /// "not supported yet".
 pub fn json_schema() -> Json {
-    let generator: SchemaGenerator =
-        SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let generator: SchemaGenerator = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator();
     let mut schema = generator.into_root_schema_for::<Plan>().to_value();
     forbid_null(&mut schema);
     schema

@@ -1,6 +1,6 @@
 //! Changes of a schema around the data (the data model's SchemaChangeOperation); not supported yet.
 
-use super::decode::{choice, object, plain_choice};
+use super::declare::{choice, object, plain_choice};
 use super::name::Name;
 
 object! {

@@ -34,7 +34,9 @@ impl Decode for Share {
 
 fn percent(text: &str) -> Option<f64> {
     let number = text.strip_suffix('%')?.trim();
-    let is_decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_decimal = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let percent: f64 = number.parse().ok().filter(|_| is_decimal)?;
     (percent <= 100.0).then_some(percent / 100.0)
 }

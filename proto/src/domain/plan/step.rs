@@ -10,7 +10,8 @@ use super::arguments::{
     Replace, Split, Tz, Unit, WhenCase,
 };
 use super::cast_type::Cast;
-use super::decode::{At, Choice, Decode, choice, plain_choice};
+use super::declare::{Choice, choice, plain_choice};
+use super::decode::{At, Decode};
 use super::document::NodeKind;
 use super::name::{Name, Sql};
 use super::ordered::{Ordered, Several};
@@ -139,7 +140,11 @@ impl Decode for StepEntry {
             NodeKind::Scalar { text, .. } => {
                 let word = word(at, text)?;
                 let step = Step::decode_word(word, &at.bare(word))?;
-                Some(Self { step, on_error: None, otherwise: None })
+                Some(Self {
+                    step,
+                    on_error: None,
+                    otherwise: None,
+                })
             }
             NodeKind::Mapping(_) => decode_mapping(at),
             NodeKind::List(_) => at.wrong("a step: a word or a mapping"),
@@ -164,11 +169,18 @@ fn decode_mapping(at: &At<'_>) -> Option<StepEntry> {
     }
     let word = word(at, &key.text)?;
     let step = Step::decode_word(word, &at.child(word, node));
-    let mut entry = StepEntry { step: Step::Now, on_error: None, otherwise: None };
+    let mut entry = StepEntry {
+        step: Step::Now,
+        on_error: None,
+        otherwise: None,
+    };
     let mut is_whole = true;
     for (key, node) in pairs.iter().filter(|(key, _)| is_beside(&key.text)) {
         let at = at.child(&key.text, node);
-        let owner = BESIDE.iter().find(|(name, _)| *name == key.text).map(|(_, owner)| *owner);
+        let owner = BESIDE
+            .iter()
+            .find(|(name, _)| *name == key.text)
+            .map(|(_, owner)| *owner);
         if owner.is_some_and(|owner| !owner.is_empty() && owner != word) {
             at.problem(format!("does not belong to {word}"));
             is_whole = false;

@@ -25,7 +25,10 @@ pub fn hint<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String
 /// Levenshtein distance, ASCII case ignored, words over 64 characters cut.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| -> Vec<char> {
-        text.chars().take(64).map(|letter| letter.to_ascii_lowercase()).collect()
+        text.chars()
+            .take(64)
+            .map(|letter| letter.to_ascii_lowercase())
+            .collect()
     };
     let (a, b) = (letters(a), letters(b));
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -53,6 +56,9 @@ mod tests {
         assert_eq!(near("wehre"), Some("where"));
         assert_eq!(near("ID"), Some("id"));
         assert_eq!(near("colour"), None);
-        assert_eq!(hint("entty", known.into_iter()), ", did you mean \"entity\"?");
+        assert_eq!(
+            hint("entty", known.into_iter()),
+            ", did you mean \"entity\"?"
+        );
     }
 }

@@ -71,7 +71,9 @@ impl Template {
 impl Decode for Template {
     fn decode(at: &At<'_>) -> Option<Self> {
         let text = String::decode(at)?;
-        Self::parse(&text).map_err(|message| at.problem(message)).ok()
+        Self::parse(&text)
+            .map_err(|message| at.problem(message))
+            .ok()
     }
 }
 
@@ -104,7 +106,10 @@ mod tests {
     #[test]
     fn columns_stand_in_braces() {
         let parsed = Template::parse("${a} and ${ b }, $5 $${c}").unwrap();
-        assert_eq!(parsed.0, [column("a"), text(" and "), column("b"), text(", $5 ${c}")]);
+        assert_eq!(
+            parsed.0,
+            [column("a"), text(" and "), column("b"), text(", $5 ${c}")]
+        );
         assert!(Template::parse("${a").is_err());
         assert!(Template::parse("plain").is_err());
         assert!(Template::parse("${}").is_err());

@@ -2,9 +2,15 @@
 
 use super::*;
 
+mod documents;
+mod problems;
+
 const FULL: &str = include_str!("fixtures/full.yaml");
 
-fn problems(text: &str) -> Vec<Problem> {
+/// A small plan that is sound, with places to break.
+const SMALL: &str = include_str!("fixtures/small.yaml");
+
+fn problems_of(text: &str) -> Vec<Problem> {
     match parse(text) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.0,
@@ -12,8 +18,103 @@ fn problems(text: &str) -> Vec<Problem> {
 }
 
 #[test]
+fn the_small_plan_is_sound() {
+    let plan = parse(SMALL).unwrap();
+    assert_eq!(plan.entities.len(), 2);
+    assert_eq!(plan.entities[1].transformation_rules.iter().count(), 4);
+    let position = plan
+        .positions
+        .find("entities[1].transformation_rules.email[1].fk")
+        .unwrap();
+    assert_eq!(
+        position,
+        plan.positions
+            .find("entities[1].transformation_rules.email[1]")
+            .unwrap()
+    );
+}
+
+#[test]
 fn the_whole_language_is_recognised() {
-    for problem in problems(FULL) {
+    let problems = problems_of(FULL);
+    for problem in &problems {
         assert_eq!(problem.message, "not supported yet", "{problem}");
+        assert!(problem.line.is_some(), "{problem}");
     }
+    let paths: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    for path in [
+        "entities[0].joins",
+        "entities[0].transformation_rules.phone[2].phone",
+        "entities[0].validation_rules",
+        "entities[1].id.kind",
+        "entities[1].id.match",
+        "entities[2].polymorphic",
+        "entities[4].on_conflict.merge",
+        "entities[4].transformation_rules.order_ids[0].array_agg.value[1].fk.each",
+        "entities[5].transformation_rules.referred_by[1].fk.deferred",
+        "entities[5].transformation_rules.seen[1].cast.format",
+        "schema_changes",
+        "validations",
+        "limits.source_max_lag_seconds",
+        "events",
+    ] {
+        assert!(paths.contains(&path), "{path} in {paths:#?}");
+    }
+    assert!(
+        !paths.contains(&"limits.max_rows_per_second"),
+        "null asks for nothing"
+    );
+}
+
+#[test]
+fn the_schema_knows_every_step_and_every_key() {
+    let schema = json_schema();
+    let text = schema.to_string();
+    for word in <Step as declare::Choice>::WORDS {
+        assert!(text.contains(&format!("\"{word}\"")), "{word}");
+    }
+    let steps = schema
+        .pointer("/$defs/Step/oneOf")
+        .unwrap()
+        .as_array()
+        .unwrap();
+    assert_eq!(steps.len(), <Step as declare::Choice>::WORDS.len() + 1);
+    assert_eq!(
+        schema.pointer("/properties/version/const"),
+        Some(&serde_json::json!(1))
+    );
+    let required = schema.pointer("/required").unwrap().as_array().unwrap();
+    let required: Vec<&str> = required.iter().filter_map(|name| name.as_str()).collect();
+    assert_eq!(
+        required,
+        [
+            "version",
+            "name",
+            "namespace",
+            "source",
+            "destination",
+            "entities"
+        ]
+    );
+    assert_eq!(
+        schema.pointer("/additionalProperties"),
+        Some(&serde_json::json!(false))
+    );
+    assert!(!text.contains("positions"));
+}
+
+#[test]
+fn json_is_read_like_yaml() {
+    let json = document_json(SMALL).unwrap();
+    let text = serde_json::to_string_pretty(&json).unwrap();
+    assert_eq!(document_json(&text).unwrap(), json);
+    let (from_json, from_yaml) = (parse(&text).unwrap(), parse(SMALL).unwrap());
+    assert_eq!(from_json.defaults, from_yaml.defaults);
+    assert_eq!(
+        from_json.entities[1].dependency_entities,
+        from_yaml.entities[1].dependency_entities
+    );
 }

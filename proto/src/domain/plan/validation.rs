@@ -1,6 +1,6 @@
 //! Checks after the load and the events of a run; not supported yet.
 
-use super::decode::{choice, object, plain_choice};
+use super::declare::{choice, object, plain_choice};
 use super::name::{Decimal, Name, Sql};
 use super::share::{Positive, Share};
 

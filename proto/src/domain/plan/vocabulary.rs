@@ -1,6 +1,6 @@
 //! The one vocabulary for what does not fit, and its two extensions.
 
-use super::decode::{choice, plain_choice};
+use super::declare::{choice, plain_choice};
 use super::scalar::Value;
 
 choice! {

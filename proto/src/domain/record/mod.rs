@@ -82,4 +82,6 @@ macro_rules! text_enum {
 use text_enum;
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! From one type to another: what is free, what is checked, what the agent does, what never fits.
 
 use super::draft::{Draft, INPUT, check};
+use super::lengths;
 use super::literal::literal;
 use super::numbers;
 use super::ty::Ty;
-use crate::domain::catalog::quote_literal;
 use crate::domain::compiled::{AgentOp, AgentStep, Fault, RowAction};
 use crate::domain::plan::{Unfit, Value};
 
@@ -66,13 +66,33 @@ pub fn convert(draft: Draft, to: &Ty, fit: &Fit<'_>) -> Result<Draft, String> {
         return behind_agent(draft, to);
     }
     match way(&draft.ty, to, fit.is_asked) {
-        Way::Same => Ok(Draft { ty: to.clone(), ..draft }),
+        Way::Same => Ok(Draft {
+            ty: to.clone(),
+            ..draft
+        }),
         Way::Free(template) => {
             let sql = draft.fill(&template);
-            Ok(draft.becomes(sql, to.clone()))
+            // As text, citext compares like text.
+            let is_deterministic = draft.is_deterministic || draft.ty == Ty::Citext;
+            Ok(Draft {
+                is_deterministic,
+                ..draft.becomes(sql, to.clone())
+            })
         }
-        Way::Checked { value, fault, code, message, is_raw } => {
-            let fault = Check { value, fault, code, message, is_raw };
+        Way::Checked {
+            value,
+            fault,
+            code,
+            message,
+            is_raw,
+        } => {
+            let fault = Check {
+                value,
+                fault,
+                code,
+                message,
+                is_raw,
+            };
             checked(draft, to, fit, &fault)
         }
         Way::Agent(op) => in_agent(draft, to, op, fit),
@@ -94,12 +114,7 @@ pub(super) struct Check {
 }
 
 /// Applies a check: the row is given up, or NULL or the default takes the value's place.
-pub(super) fn checked(
-    draft: Draft,
-    to: &Ty,
-    fit: &Fit<'_>,
-    rule: &Check,
-) -> Result<Draft, String> {
+pub(super) fn checked(draft: Draft, to: &Ty, fit: &Fit<'_>, rule: &Check) -> Result<Draft, String> {
     let action = action_of(fit.unfit);
     let mut faults = Vec::new();
     let template = match fit.unfit {
@@ -111,18 +126,31 @@ pub(super) fn checked(
                 action,
             };
             faults.push(check(draft.fill(&rule.fault), fault));
-            if rule.is_raw { INPUT.to_owned() } else { rule.value.clone() }
+            if rule.is_raw {
+                INPUT.to_owned()
+            } else {
+                rule.value.clone()
+            }
         }
         Unfit::SetNull => rule.value.clone(),
         Unfit::Default(value) => {
             let value = literal(value, to)?;
-            format!("(CASE WHEN {} THEN {value} ELSE {} END)", rule.fault, rule.value)
+            format!(
+                "(CASE WHEN {} THEN {value} ELSE {} END)",
+                rule.fault, rule.value
+            )
         }
     };
     let sql = draft.fill(&template);
     let is_untouched = template == INPUT;
-    let mut draft =
-        if is_untouched { Draft { ty: to.clone(), ..draft } } else { draft.becomes(sql, to.clone()) };
+    let mut draft = if is_untouched {
+        Draft {
+            ty: to.clone(),
+            ..draft
+        }
+    } else {
+        draft.becomes(sql, to.clone())
+    };
     draft.faults.extend(faults);
     Ok(draft)
 }
@@ -142,7 +170,11 @@ fn in_agent(draft: Draft, to: &Ty, op: AgentOp, fit: &Fit<'_>) -> Result<Draft, 
         literal(&Value::Text(value.text().into_owned()), to)?;
     }
     let on_error = action_of(fit.unfit);
-    let step = AgentStep { op, path: fit.path.to_owned(), on_error };
+    let step = AgentStep {
+        op,
+        path: fit.path.to_owned(),
+        on_error,
+    };
     let sql = draft.text_sql();
     let mut draft = draft.becomes(sql, to.clone());
     draft.agent.push(step);
@@ -157,7 +189,10 @@ fn behind_agent(draft: Draft, to: &Ty) -> Result<Draft, String> {
         (made, wanted) => made == wanted,
     };
     if fits {
-        Ok(Draft { ty: to.clone(), ..draft })
+        Ok(Draft {
+            ty: to.clone(),
+            ..draft
+        })
     } else {
         Err(format!(
             "{} cannot become {to} here, behind a step that runs in the agent",
@@ -172,20 +207,24 @@ pub(super) fn way(from: &Ty, to: &Ty, is_asked: bool) -> Way {
     match (from, to) {
         (T::Null, _) => Way::Free(format!("({INPUT})::{}", to.sql())),
         (T::User(_), T::Text(_)) if is_asked => to_text(to),
-        (T::User(name), _) | (_, T::User(name)) => {
-            Way::Never(format!("type {name} cannot be carried over; cast it to text, or drop it"))
-        }
-        (T::Text(_), T::Text(_) | T::Char(_) | T::Citext) => text_to_text(from, to),
-        (T::Char(_), T::Char(_)) if length(from) <= length(to) || length(to).is_none() => Way::Same,
+        (T::User(name), _) | (_, T::User(name)) => Way::Never(format!(
+            "type {name} cannot be carried over; cast it to text, or drop it"
+        )),
+        (T::Text(_), T::Text(_) | T::Char(_) | T::Citext) => lengths::to_text(from, to),
+        (T::Char(_), T::Char(_)) if lengths::fits(from, to) => Way::Same,
         (T::Citext, T::Citext) => Way::Same,
         (T::Enum(a), T::Enum(b)) if a == b => Way::Same,
         (T::Char(_) | T::Enum(_) | T::Citext, T::Text(_) | T::Char(_) | T::Enum(_) | T::Citext) => {
+            let has = lengths::longest(from);
             match to {
                 T::Text(None) | T::Citext => Way::Free(format!("({INPUT})::text")),
-                _ => Way::Through(T::Text(char_length(from))),
+                T::Text(_) if lengths::fits(&T::Text(has), to) => {
+                    Way::Free(format!("({INPUT})::text"))
+                }
+                _ => Way::Through(T::Text(has)),
             }
         }
-        (T::Text(_), T::Enum(labels)) => text_to_enum(labels),
+        (T::Text(_), T::Enum(labels)) => lengths::to_enum(labels),
         (T::Timestamp(a), T::Timestamp(b)) | (T::Timestamptz(a), T::Timestamptz(b)) => {
             match (a, b) {
                 (_, None) => Way::Same,
@@ -276,59 +315,28 @@ fn way_if_asked(from: &Ty, to: &Ty) -> Way {
         (_, T::Text(_)) => true,
         (T::Text(_) | T::Char(_) | T::Enum(_) | T::Citext, _) => matches!(
             to,
-            T::Int2 | T::Int4 | T::Int8 | T::Numeric(_) | T::Float4 | T::Float8 | T::Bool
-                | T::Uuid | T::Date | T::Timestamp(_) | T::Timestamptz(_) | T::Json | T::Jsonb
+            T::Int2
+                | T::Int4
+                | T::Int8
+                | T::Numeric(_)
+                | T::Float4
+                | T::Float8
+                | T::Bool
+                | T::Uuid
+                | T::Date
+                | T::Timestamp(_)
+                | T::Timestamptz(_)
+                | T::Json
+                | T::Jsonb
         ),
         (T::Bool, T::Int2 | T::Int4 | T::Int8) | (T::Timestamp(_), T::Date) => true,
         (T::Int2 | T::Int4 | T::Int8, T::Bool) => true,
         _ => is_number(from) && is_number(to),
     };
-    if castable { Way::Same } else { Way::Never(String::new()) }
-}
-
-fn length(ty: &Ty) -> Option<u32> {
-    match ty {
-        Ty::Text(length) | Ty::Char(length) => *length,
-        _ => None,
-    }
-}
-
-/// The longest text of a type whose text is shorter than any limit.
-fn char_length(ty: &Ty) -> Option<u32> {
-    match ty {
-        Ty::Char(length) => *length,
-        Ty::Enum(labels) => {
-            let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
-            u32::try_from(longest).ok()
-        }
-        _ => None,
-    }
-}
-
-fn text_to_text(from: &Ty, to: &Ty) -> Way {
-    let (has, may) = (length(from), length(to));
-    match may {
-        None => Way::Same,
-        Some(may) if has.is_some_and(|has| has <= may) => Way::Same,
-        Some(may) => Way::Checked {
-            value: format!("(CASE WHEN char_length({INPUT}) <= {may} THEN {INPUT} END)"),
-            fault: format!("char_length({INPUT}) > {may}"),
-            code: "DROVER_TOO_LONG",
-            message: format!("is longer than {may} characters"),
-            is_raw: true,
-        },
-    }
-}
-
-fn text_to_enum(labels: &[String]) -> Way {
-    let list: Vec<String> = labels.iter().map(|label| quote_literal(label)).collect();
-    let list = list.join(", ");
-    Way::Checked {
-        value: format!("(CASE WHEN {INPUT} IN ({list}) THEN {INPUT} END)"),
-        fault: format!("{INPUT} NOT IN ({list})"),
-        code: "DROVER_ENUM",
-        message: format!("is none of {}", labels.join(", ")),
-        is_raw: true,
+    if castable {
+        Way::Same
+    } else {
+        Way::Never(String::new())
     }
 }
 
@@ -348,8 +356,8 @@ fn arrays(from: &Ty, to: &Ty, array: &Ty) -> Way {
         // `varchar[]` and `text[]` differ in their binary form: the element's type is in it.
         Way::Same if from.sql() == to.sql() && !matches!(from, Ty::Text(_)) => Way::Same,
         Way::Same | Way::Free(_) => Way::Free(format!("({INPUT})::{}", array.sql())),
-        Way::Checked { .. } | Way::Agent(_) | Way::Through(_) | Way::Never(_) => {
-            Way::Never(format!("{from}[] does not become {to}[] by itself; use sql"))
-        }
+        Way::Checked { .. } | Way::Agent(_) | Way::Through(_) | Way::Never(_) => Way::Never(
+            format!("{from}[] does not become {to}[] by itself; use sql"),
+        ),
     }
 }

@@ -21,13 +21,21 @@ pub fn shape(text: &str) -> Shape {
     let point = len(whole) + exponent;
     let scale = (len(fraction) - exponent).max(0);
     let Some(first) = digits.find(|digit| digit != '0') else {
-        return Shape { magnitude: 0, digits: i32::from(i16::MIN), scale };
+        return Shape {
+            magnitude: 0,
+            digits: i32::from(i16::MIN),
+            scale,
+        };
     };
     let leading = &digits[first..];
     let is_power_of_ten =
         leading.starts_with('1') && leading.bytes().skip(1).all(|digit| digit == b'0');
     let before = point - len(&digits[..first]);
-    Shape { magnitude: before - i32::from(is_power_of_ten), digits: before, scale }
+    Shape {
+        magnitude: before - i32::from(is_power_of_ten),
+        digits: before,
+        scale,
+    }
 }
 
 /// `10^exponent` written out.

@@ -63,7 +63,13 @@ impl Draft {
 
     /// The same value as another expression and type; it is no column any more.
     pub fn becomes(self, sql: impl Into<String>, ty: Ty) -> Self {
-        Self { sql: sql.into(), ty, direct: None, known: None, ..self }
+        Self {
+            sql: sql.into(),
+            ty,
+            direct: None,
+            known: None,
+            ..self
+        }
     }
 
     /// The value as text, for types whose text is their own.
@@ -120,7 +126,11 @@ pub(super) fn fill(template: &str, input: &str) -> String {
 
 /// A check for a value that does not fit, where the row is given up.
 pub(super) fn check(condition: String, fault: Fault) -> DraftFault {
-    DraftFault { guard: None, condition, fault }
+    DraftFault {
+        guard: None,
+        condition,
+        fault,
+    }
 }
 
 /// Whether an action gives the row up, so that the SELECT must say so.

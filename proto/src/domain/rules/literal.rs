@@ -37,19 +37,22 @@ pub fn literal(value: &Value, ty: &Ty) -> Result<String, String> {
         }
         Ty::Enum(labels) => match text(value, ty)? {
             text if labels.iter().any(|label| label == text) => Ok(typed(text, ty)),
-            text => Err(format!("\"{text}\" is no label of the enum ({})", labels.join(", "))),
+            text => Err(format!(
+                "\"{text}\" is no label of the enum ({})",
+                labels.join(", ")
+            )),
         },
         Ty::Citext => text(value, ty).map(|text| typed(text, ty)),
         Ty::Uuid => checked(value, ty, |text| Uuid::try_parse(text).is_ok()),
         Ty::Date => checked(value, ty, is_date),
         Ty::Timestamp(_) => checked(value, ty, |text| is_date(text) || is_timestamp(text)),
         Ty::Timestamptz(_) => checked(value, ty, is_timestamptz),
-        Ty::Json | Ty::Jsonb => {
-            checked(value, ty, |text| serde_json::from_str::<serde_json::Value>(text).is_ok())
-        }
-        Ty::Array(_) | Ty::Builtin { .. } | Ty::User(_) => {
-            Err(format!("a value of type {ty} cannot be written in a plan; use sql"))
-        }
+        Ty::Json | Ty::Jsonb => checked(value, ty, |text| {
+            serde_json::from_str::<serde_json::Value>(text).is_ok()
+        }),
+        Ty::Array(_) | Ty::Builtin { .. } | Ty::User(_) => Err(format!(
+            "a value of type {ty} cannot be written in a plan; use sql"
+        )),
     }
 }
 
@@ -72,7 +75,11 @@ fn text<'a>(value: &'a Value, ty: &Ty) -> Result<&'a str, String> {
 
 fn checked(value: &Value, ty: &Ty, is_valid: impl Fn(&str) -> bool) -> Result<String, String> {
     let text = text(value, ty)?;
-    if is_valid(text) { Ok(typed(text, ty)) } else { Err(format!("\"{text}\" is no {ty}")) }
+    if is_valid(text) {
+        Ok(typed(text, ty))
+    } else {
+        Err(format!("\"{text}\" is no {ty}"))
+    }
 }
 
 fn integer(value: &Value, low: i64, high: i64, ty: &Ty) -> Result<String, String> {
@@ -106,9 +113,14 @@ fn is_date(text: &str) -> bool {
 }
 
 fn is_timestamp(text: &str) -> bool {
-    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
-        .iter()
-        .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
+    [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ]
+    .iter()
+    .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
 }
 
 fn is_timestamptz(text: &str) -> bool {
@@ -133,7 +145,11 @@ mod tests {
             (Value::Integer(5), Ty::Int2, Some("'5'::smallint")),
             (Value::Integer(40_000), Ty::Int2, None),
             (text("5"), Ty::Int4, None),
-            (number("1.50"), Ty::Numeric(Some((12, 2))), Some("'1.50'::numeric")),
+            (
+                number("1.50"),
+                Ty::Numeric(Some((12, 2))),
+                Some("'1.50'::numeric"),
+            ),
             (number("1.505"), Ty::Numeric(Some((12, 2))), None),
             (Value::Integer(100), Ty::Numeric(Some((2, 0))), None),
             (text("O'x\\"), Ty::Text(None), Some("E'O''x\\\\'::text")),
@@ -142,15 +158,27 @@ mod tests {
             (Value::Bool(true), Ty::Bool, Some("true")),
             (text("2020-02-30"), Ty::Date, None),
             (text("2020-02-28"), Ty::Date, Some("'2020-02-28'::date")),
-            (text("2020-02-28 01:00"), Ty::Timestamp(None), Some("'2020-02-28 01:00'::timestamp")),
-            (text("2020-02-28T01:00:00Z"), Ty::Timestamptz(None), Some("'2020-02-28T01:00:00Z'::timestamptz")),
+            (
+                text("2020-02-28 01:00"),
+                Ty::Timestamp(None),
+                Some("'2020-02-28 01:00'::timestamp"),
+            ),
+            (
+                text("2020-02-28T01:00:00Z"),
+                Ty::Timestamptz(None),
+                Some("'2020-02-28T01:00:00Z'::timestamptz"),
+            ),
             (text("2020-02-28 01:00"), Ty::Timestamptz(None), None),
             (text("{}"), Ty::Jsonb, Some("'{}'::jsonb")),
             (text("{"), Ty::Jsonb, None),
             (text("b"), Ty::Enum(vec!["a".into()]), None),
         ];
         for (value, ty, expected) in cases {
-            assert_eq!(literal(&value, &ty).ok().as_deref(), expected, "{value:?} {ty}");
+            assert_eq!(
+                literal(&value, &ty).ok().as_deref(),
+                expected,
+                "{value:?} {ty}"
+            );
         }
     }
 }

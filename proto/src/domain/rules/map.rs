@@ -13,12 +13,7 @@ use crate::domain::catalog::quote_literal;
 use crate::domain::plan::{MapElse, MapRule, Unfit, Value};
 
 /// Applies a map. NULL stays NULL whatever `else` says.
-pub(super) fn apply(
-    scope: &Scope<'_>,
-    draft: Draft,
-    rule: &MapRule,
-    path: &str,
-) -> Option<Draft> {
+pub(super) fn apply(scope: &Scope<'_>, draft: Draft, rule: &MapRule, path: &str) -> Option<Draft> {
     let unfit = match &rule.otherwise {
         None => Some(scope.on_row_error.clone()),
         Some(MapElse::Keep) => None,
@@ -31,20 +26,33 @@ pub(super) fn apply(
     if let Some(Unfit::Default(value)) = &unfit {
         values.push(value);
     }
-    let ty = if unfit.is_some() { common_type(&values) } else { Ty::Text(None) };
+    let ty = if unfit.is_some() {
+        common_type(&values)
+    } else {
+        Ty::Text(None)
+    };
     let input = draft.text_sql();
     let known = (unfit.is_some() && matches!(ty, Ty::Text(_))).then(|| {
-        values.iter().map(|value| value.text().into_owned()).collect::<BTreeSet<String>>()
+        values
+            .iter()
+            .map(|value| value.text().into_owned())
+            .collect::<BTreeSet<String>>()
     });
-    let draft = Draft { is_deterministic: true, ..draft.becomes(input, Ty::Text(None)) };
+    let draft = Draft {
+        is_deterministic: true,
+        ..draft.becomes(input, Ty::Text(None))
+    };
 
+    // By key, so that the order of the document changes no hash.
+    let mut pairs: Vec<(&str, &Value)> = rule.table.iter().collect();
+    pairs.sort_by_key(|(key, _)| *key);
     let mut arms = Vec::new();
-    for (key, value) in rule.table.iter() {
+    for (key, value) in &pairs {
         let sql = scope.noted(&format!("{path}.table.{key}"), value_sql(value, &ty))?;
         arms.push(format!("WHEN {} THEN {sql}", quote_literal(key)));
     }
     let arms = arms.join(" ");
-    let keys: Vec<String> = rule.table.iter().map(|(key, _)| quote_literal(key)).collect();
+    let keys: Vec<String> = pairs.iter().map(|(key, _)| quote_literal(key)).collect();
     let Some(unfit) = unfit else {
         let sql = draft.fill(&format!("(CASE {INPUT} {arms} ELSE {INPUT} END)"));
         return Some(draft.becomes(sql, ty));
@@ -63,14 +71,21 @@ pub(super) fn apply(
         message: "is not in the map".to_owned(),
         is_raw: false,
     };
-    let fit = Fit { unfit: &unfit, path, is_asked: true };
+    let fit = Fit {
+        unfit: &unfit,
+        path,
+        is_asked: true,
+    };
     let draft = scope.noted(path, checked(draft, &ty, &fit, &rule))?;
     Some(Draft { known, ..draft })
 }
 
 /// The one type of a map's values; text where they are of several kinds.
 fn common_type(values: &[&Value]) -> Ty {
-    let drafts: Vec<Draft> = values.iter().map(|value| Draft::new("", constant_type(value))).collect();
+    let drafts: Vec<Draft> = values
+        .iter()
+        .map(|value| Draft::new("", constant_type(value)))
+        .collect();
     match unify(drafts) {
         Ok(drafts) => match drafts.first().map(|draft| &draft.ty) {
             Some(Ty::Null) | None => Ty::Text(None),

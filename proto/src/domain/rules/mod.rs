@@ -7,12 +7,15 @@
 mod convert;
 mod decimal;
 mod draft;
+mod lengths;
 mod literal;
 mod map;
 mod numbers;
 mod pipeline;
 mod scope;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod ty;
 mod tz;

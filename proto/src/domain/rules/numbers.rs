@@ -17,18 +17,30 @@ pub(super) fn between(from: &Ty, to: &Ty, is_asked: bool) -> Way {
         (_, T::Int2 | T::Int4 | T::Int8) if from.is_integer() => integers(from, to),
         (T::Numeric(_), T::Int2 | T::Int4 | T::Int8) => numeric_to_integer(from, to),
         (_, T::Numeric(None)) if from.is_integer() => cast(to),
-        (_, T::Numeric(Some(_))) if from.is_integer() => Way::Through(T::Numeric(exact(from))),
+        (_, T::Numeric(Some(_))) if from.is_integer() => {
+            let exact = T::Numeric(exact(from));
+            match between(&exact, to, is_asked) {
+                Way::Same => cast(to),
+                _ => Way::Through(exact),
+            }
+        }
         (T::Numeric(_), T::Numeric(None)) => Way::Same,
         (T::Numeric(_), T::Numeric(Some(bounds))) => numeric_to_numeric(from, *bounds),
-        (T::Int2, T::Float4 | T::Float8) | (T::Int4, T::Float8) | (T::Float4, T::Float8) => cast(to),
+        (T::Int2, T::Float4 | T::Float8) | (T::Int4, T::Float8) | (T::Float4, T::Float8) => {
+            cast(to)
+        }
         (T::Int4 | T::Int8, T::Float4 | T::Float8) => {
-            let exact = if *to == T::Float4 { "16777216" } else { "9007199254740992" };
+            let exact = if *to == T::Float4 {
+                "16777216"
+            } else {
+                "9007199254740992"
+            };
             ranged(&format!("{INPUT} BETWEEN -{exact} AND {exact}"), to)
         }
         (T::Float8, T::Float4) => float8_to_float4(),
-        _ if !is_asked => {
-            Way::Never(format!("{from} does not become {to} by itself; add {{cast: {to}}}"))
-        }
+        _ if !is_asked => Way::Never(format!(
+            "{from} does not become {to} by itself; add {{cast: {to}}}"
+        )),
         (T::Float4 | T::Float8, T::Int2 | T::Int4 | T::Int8) => float_to_integer(to),
         (T::Float4 | T::Float8, T::Numeric(None)) => float_to_numeric(from),
         (T::Float4 | T::Float8, T::Numeric(Some(_))) => Way::Through(T::Numeric(None)),
@@ -69,7 +81,10 @@ fn cast(to: &Ty) -> Way {
 /// Precision and scale that hold every value of an exact type.
 fn exact(ty: &Ty) -> Option<(u16, i16)> {
     let (whole, scale) = ty.exact_bounds()?;
-    Some((u16::try_from(whole + scale).ok()?, i16::try_from(scale).ok()?))
+    Some((
+        u16::try_from(whole + scale).ok()?,
+        i16::try_from(scale).ok()?,
+    ))
 }
 
 /// A cast that is lossless exactly where a condition holds.
@@ -92,11 +107,7 @@ fn range(to: &Ty) -> (&'static str, &'static str) {
 }
 
 fn integers(from: &Ty, to: &Ty) -> Way {
-    let is_wider = match (from, to) {
-        (Ty::Int2, _) | (_, Ty::Int8) => true,
-        (Ty::Int4, Ty::Int4) => true,
-        _ => false,
-    };
+    let is_wider = *from == Ty::Int2 || *to == Ty::Int8;
     if from == to {
         Way::Same
     } else if is_wider {
@@ -205,7 +216,10 @@ fn guarded(fits: &str, to: &Ty) -> Way {
 /// A cast of texts of one form.
 fn matching(pattern: &str, to: &Ty, message: &str) -> Way {
     Way::Checked {
-        value: format!("(CASE WHEN {INPUT} ~ '{pattern}' THEN ({INPUT})::{} END)", to.sql()),
+        value: format!(
+            "(CASE WHEN {INPUT} ~ '{pattern}' THEN ({INPUT})::{} END)",
+            to.sql()
+        ),
         fault: format!("{INPUT} !~ '{pattern}'"),
         code: CODE,
         message: message.to_owned(),

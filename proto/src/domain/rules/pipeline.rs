@@ -13,7 +13,10 @@ use crate::domain::plan::{Step, StepEntry, Unfit};
 pub fn value_of(scope: &Scope<'_>, steps: &[StepEntry], path: &str) -> Option<Draft> {
     let mut draft = None;
     for (index, entry) in steps.iter().enumerate() {
-        let place = Place { item: format!("{path}[{index}]"), is_last: index + 1 == steps.len() };
+        let place = Place {
+            item: format!("{path}[{index}]"),
+            is_last: index + 1 == steps.len(),
+        };
         draft = Some(next(scope, draft, entry, &place)?);
     }
     match draft {
@@ -36,14 +39,20 @@ fn next(
 ) -> Option<Draft> {
     let path = format!("{}.{}", place.item, entry.step.word());
     if entry.on_error.is_some() && !place.is_last && !can_fail(&entry.step) {
-        let message = format!("{} cannot fail; on_error has no meaning here", entry.step.word());
+        let message = format!(
+            "{} cannot fail; on_error has no meaning here",
+            entry.step.word()
+        );
         return scope.problem(&format!("{}.on_error", place.item), message);
     }
     match (draft, is_first(&entry.step)) {
         (None, true) => first(scope, entry, &path, &place.item),
         (Some(draft), true) => behind_value(scope, draft, entry, &path),
         (None, false) => {
-            let message = format!("{} needs a value before it, like {{col: name}}", entry.step.word());
+            let message = format!(
+                "{} needs a value before it, like {{col: name}}",
+                entry.step.word()
+            );
             scope.problem(&path, message)
         }
         (Some(draft), false) => {
@@ -128,16 +137,14 @@ fn first(scope: &Scope<'_>, entry: &StepEntry, path: &str, item: &str) -> Option
     }
 }
 
-fn behind_value(
-    scope: &Scope<'_>,
-    draft: Draft,
-    entry: &StepEntry,
-    path: &str,
-) -> Option<Draft> {
+fn behind_value(scope: &Scope<'_>, draft: Draft, entry: &StepEntry, path: &str) -> Option<Draft> {
     match &entry.step {
         Step::Coalesce(columns) => sources::coalesce(scope, Some(draft), columns, path),
         step => {
-            let message = format!("{} yields a value: it can only be the first step", step.word());
+            let message = format!(
+                "{} yields a value: it can only be the first step",
+                step.word()
+            );
             scope.problem(path, message)
         }
     }
@@ -152,7 +159,11 @@ fn then(
 ) -> Option<Draft> {
     match &entry.step {
         Step::Cast(cast) => {
-            let fit = Fit { unfit, path, is_asked: true };
+            let fit = Fit {
+                unfit,
+                path,
+                is_asked: true,
+            };
             scope.noted(path, convert(draft, &Ty::of_cast(cast.to), &fit))
         }
         Step::Default(value) => values::default(scope, draft, value, path),

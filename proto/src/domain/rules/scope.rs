@@ -51,7 +51,10 @@ impl<'a> Scope<'a> {
         let names = self.table.columns.iter().map(|column| column.name.as_str());
         let hint = suggest::hint(name, names);
         let table = &self.table.name;
-        self.problem(path, format!("source table {table} has no column \"{name}\"{hint}"))
+        self.problem(
+            path,
+            format!("source table {table} has no column \"{name}\"{hint}"),
+        )
     }
 
     /// A column as a value.
@@ -66,7 +69,10 @@ impl<'a> Scope<'a> {
 
     /// A free expression as a value.
     pub fn sql_value(&self, sql: &Sql, path: &str) -> Option<Draft> {
-        let probe = Probe { table: self.table.name.clone(), sql: sql.0.clone() };
+        let probe = Probe {
+            table: self.table.name.clone(),
+            sql: sql.0.clone(),
+        };
         let ty = match self.expressions.get(&probe) {
             Some(Probed::Type(ty)) => ty,
             Some(Probed::Refused(words)) => {
@@ -84,7 +90,10 @@ impl<'a> Scope<'a> {
     pub fn condition(&self, sql: &Sql, path: &str) -> Option<Draft> {
         let draft = self.sql_value(sql, path)?;
         if draft.ty != Ty::Bool {
-            return self.problem(path, format!("a condition is boolean, this is {}", draft.ty));
+            return self.problem(
+                path,
+                format!("a condition is boolean, this is {}", draft.ty),
+            );
         }
         Some(draft)
     }

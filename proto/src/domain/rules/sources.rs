@@ -43,7 +43,10 @@ pub(super) fn constant_type(value: &Value) -> Ty {
 
 /// `now`: the start of the run, put in by the agent.
 pub(super) fn now() -> Draft {
-    Draft::new(format!("CAST({RUN_NOW} AS timestamptz)"), Ty::Timestamptz(None))
+    Draft::new(
+        format!("CAST({RUN_NOW} AS timestamptz)"),
+        Ty::Timestamptz(None),
+    )
 }
 
 /// `source_meta`.
@@ -60,14 +63,18 @@ pub(super) fn source_meta(scope: &Scope<'_>, meta: &SourceMeta) -> Draft {
 
 /// The key as one text; parts of a composite one escaped and joined as in an id's name.
 fn key_text(key: &[String]) -> String {
-    let texts: Vec<String> =
-        key.iter().map(|name| format!("({})::text", column_sql(name))).collect();
+    let texts: Vec<String> = key
+        .iter()
+        .map(|name| format!("({})::text", column_sql(name)))
+        .collect();
     match texts.as_slice() {
         [one] => one.clone(),
         _ => {
             let escaped: Vec<String> = texts
                 .iter()
-                .map(|text| format!("replace(replace({text}, E'\\\\', E'\\\\\\\\'), ':', E'\\\\:')"))
+                .map(|text| {
+                    format!("replace(replace({text}, E'\\\\', E'\\\\\\\\'), ':', E'\\\\:')")
+                })
                 .collect();
             format!("({})", escaped.join(" || ':' || "))
         }
@@ -107,7 +114,10 @@ pub(super) fn concat(scope: &Scope<'_>, concat: &Concat, path: &str) -> Option<D
         if index > 0 && !separator.is_empty() {
             parts.push(Part::Text(separator.clone()));
         }
-        parts.push(Part::Column(name.0.clone(), format!("{path}.cols[{index}]")));
+        parts.push(Part::Column(
+            name.0.clone(),
+            format!("{path}.cols[{index}]"),
+        ));
     }
     text_of_parts(scope, &parts)
 }
@@ -151,7 +161,10 @@ fn text_of_parts(scope: &Scope<'_>, parts: &[Part]) -> Option<Draft> {
     }
     let text = texts.join(" || ");
     joined.sql = if can_be_null {
-        format!("(CASE WHEN num_nonnulls({}) > 0 THEN {text} END)", columns.join(", "))
+        format!(
+            "(CASE WHEN num_nonnulls({}) > 0 THEN {text} END)",
+            columns.join(", ")
+        )
     } else {
         format!("({text})")
     };

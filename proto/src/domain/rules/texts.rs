@@ -19,12 +19,7 @@ pub(super) enum TextStep {
 }
 
 /// Applies a text function.
-pub(super) fn apply(
-    scope: &Scope<'_>,
-    draft: Draft,
-    step: TextStep,
-    path: &str,
-) -> Option<Draft> {
+pub(super) fn apply(scope: &Scope<'_>, draft: Draft, step: TextStep, path: &str) -> Option<Draft> {
     let draft = as_text(scope, draft, path)?;
     let length = match draft.ty {
         Ty::Text(length) => length,
@@ -33,9 +28,10 @@ pub(super) fn apply(
     let input = &draft.sql;
     let (sql, length) = match step {
         TextStep::Trim => (format!("btrim({input}, {SPACES})"), length),
-        TextStep::CollapseWs => {
-            (format!("regexp_replace({input}, '[[:space:]]+', ' ', 'g')"), length)
-        }
+        TextStep::CollapseWs => (
+            format!("regexp_replace({input}, '[[:space:]]+', ' ', 'g')"),
+            length,
+        ),
         // Case folding may lengthen a text.
         TextStep::Lower => (format!("lower({input})"), None),
         TextStep::Upper => (format!("upper({input})"), None),
@@ -53,22 +49,23 @@ pub(super) fn as_text(scope: &Scope<'_>, draft: Draft, path: &str) -> Option<Dra
         }
         Ty::Null | Ty::Enum(_) | Ty::Citext => {
             let sql = draft.text_sql();
-            Some(Draft { is_deterministic: true, ..draft.becomes(sql, Ty::Text(None)) })
+            Some(Draft {
+                is_deterministic: true,
+                ..draft.becomes(sql, Ty::Text(None))
+            })
         }
         _ => {
-            let message = format!("works on text, this is {}; add {{cast: text}} before", draft.ty);
+            let message = format!(
+                "works on text, this is {}; add {{cast: text}} before",
+                draft.ty
+            );
             scope.problem(path, message)
         }
     }
 }
 
 /// `email`: a step of the agent.
-pub(super) fn email(
-    scope: &Scope<'_>,
-    draft: Draft,
-    unfit: &Unfit,
-    path: &str,
-) -> Option<Draft> {
+pub(super) fn email(scope: &Scope<'_>, draft: Draft, unfit: &Unfit, path: &str) -> Option<Draft> {
     let on_error = match unfit {
         Unfit::Fail => RowAction::Fail,
         Unfit::Quarantine => RowAction::Quarantine,
@@ -85,13 +82,16 @@ pub(super) fn email(
     let draft = as_text(scope, draft, path)?;
     let sql = draft.sql.clone();
     let mut draft = draft.becomes(sql, Ty::Text(None));
-    draft.agent.push(AgentStep { op: AgentOp::Email, path: path.to_owned(), on_error });
+    draft.agent.push(AgentStep {
+        op: AgentOp::Email,
+        path: path.to_owned(),
+        on_error,
+    });
     Some(draft)
 }
 
 /// Exactly one `@` with something on both sides.
 fn is_email(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.is_empty() && !host.contains('@')
-    })
+    text.split_once('@')
+        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
 }

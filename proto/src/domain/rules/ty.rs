@@ -92,7 +92,10 @@ impl Ty {
             "timestamp with time zone" => Self::Timestamptz(precision()),
             "json" => Self::Json,
             "jsonb" => Self::Jsonb,
-            _ => Self::Builtin { base: base.to_owned(), full: full.to_owned() },
+            _ => Self::Builtin {
+                base: base.to_owned(),
+                full: full.to_owned(),
+            },
         }
     }
 
@@ -147,7 +150,10 @@ impl Ty {
 
     /// Whether it is text: something that `lower` and its like work on.
     pub fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_) | Self::Char(_) | Self::Enum(_) | Self::Citext)
+        matches!(
+            self,
+            Self::Text(_) | Self::Char(_) | Self::Enum(_) | Self::Citext
+        )
     }
 
     /// Whether it is an integer.
@@ -220,7 +226,11 @@ mod tests {
     fn type_modifiers_are_read_as_postgres_packs_them() {
         let cases = [
             ("numeric", ((12 << 16) | 2) + 4, Ty::Numeric(Some((12, 2)))),
-            ("numeric", ((5 << 16) | (-2i32 & 0x7ff)) + 4, Ty::Numeric(Some((5, -2)))),
+            (
+                "numeric",
+                ((5 << 16) | (-2i32 & 0x7ff)) + 4,
+                Ty::Numeric(Some((5, -2))),
+            ),
             ("numeric", -1, Ty::Numeric(None)),
             ("character varying", 44, Ty::Text(Some(40))),
             ("character varying", -1, Ty::Text(None)),

@@ -73,7 +73,10 @@ impl Clock {
 pub fn zone_probe(table: &TableName, zone: &str) -> Probe {
     let zone = quote_literal(zone);
     let sql = format!("timestamp '2000-01-01 00:00:00' AT TIME ZONE {zone}");
-    Probe { table: table.clone(), sql }
+    Probe {
+        table: table.clone(),
+        sql,
+    }
 }
 
 /// Applies `tz`.
@@ -91,7 +94,9 @@ pub(super) fn apply(scope: &Scope<'_>, draft: Draft, tz: &Tz, path: &str) -> Opt
         return scope.problem(path, format!("the source refuses the time zone: {words}"));
     }
     let draft = naive(scope, draft, path)?;
-    let clock = Clock { zone: quote_literal(zone) };
+    let clock = Clock {
+        zone: quote_literal(zone),
+    };
     let moment = clock.moment(INPUT);
     if is_without_changes(zone) {
         let sql = draft.fill(&moment);
@@ -107,8 +112,16 @@ pub(super) fn apply(scope: &Scope<'_>, draft: Draft, tz: &Tz, path: &str) -> Opt
 fn judged(draft: Draft, clock: &Clock, verdicts: [Verdict; 2], path: &str) -> Draft {
     let guard = draft.fill(&clock.near_change());
     let kinds = [
-        ("DROVER_TZ_GAP", "is a local time that never was", clock.is_gap()),
-        ("DROVER_TZ_AMBIGUOUS", "is a local time that came twice", clock.is_ambiguous()),
+        (
+            "DROVER_TZ_GAP",
+            "is a local time that never was",
+            clock.is_gap(),
+        ),
+        (
+            "DROVER_TZ_AMBIGUOUS",
+            "is a local time that came twice",
+            clock.is_ambiguous(),
+        ),
     ];
     let (mut arms, mut faults) = (String::new(), Vec::new());
     for (verdict, (code, message, condition)) in verdicts.into_iter().zip(kinds) {
@@ -145,7 +158,11 @@ fn naive(scope: &Scope<'_>, draft: Draft, path: &str) -> Option<Draft> {
     match &draft.ty {
         Ty::Timestamp(_) => Some(draft),
         Ty::Date | Ty::Null => {
-            let fit = Fit { unfit: &Unfit::Fail, path, is_asked: false };
+            let fit = Fit {
+                unfit: &Unfit::Fail,
+                path,
+                is_asked: false,
+            };
             scope.noted(path, convert(draft, &Ty::Timestamp(None), &fit))
         }
         other => {
@@ -188,5 +205,7 @@ fn ambiguous(scope: &Scope<'_>, clock: &Clock, tz: &Tz, path: &str) -> Option<Ve
 
 /// Zones whose clock never changes, so that no verdict is needed.
 fn is_without_changes(zone: &str) -> bool {
-    ["UTC", "Etc/UTC", "GMT", "Etc/GMT"].iter().any(|known| known.eq_ignore_ascii_case(zone))
+    ["UTC", "Etc/UTC", "GMT", "Etc/GMT"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(zone))
 }

@@ -25,7 +25,8 @@ pub(super) fn apply(
     let mut bounds: Bounds = match &draft.ty {
         Ty::Int2 | Ty::Int4 | Ty::Int8 | Ty::Numeric(_) => draft.ty.exact_bounds(),
         other => {
-            let message = format!("works on integers and numerics, this is {other}; cast it before");
+            let message =
+                format!("works on integers and numerics, this is {other}; cast it before");
             return scope.problem(path, message);
         }
     };
@@ -54,7 +55,17 @@ pub(super) fn apply(
     let mut draft = draft.becomes(sql, numeric(bounds));
     if let Some(digits) = unit.scale {
         let digits = digits_of(scope, digits, &format!("{path}.scale"))?;
-        draft = exact(scope, draft, bounds, digits, &Fit { unfit, path, is_asked: true })?;
+        draft = exact(
+            scope,
+            draft,
+            bounds,
+            digits,
+            &Fit {
+                unfit,
+                path,
+                is_asked: true,
+            },
+        )?;
     }
     Some(draft)
 }

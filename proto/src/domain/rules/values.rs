@@ -9,12 +9,7 @@ use crate::domain::catalog::quote_literal;
 use crate::domain::plan::{Unfit, Value};
 
 /// `default`: a value where there is NULL.
-pub(super) fn default(
-    scope: &Scope<'_>,
-    draft: Draft,
-    value: &Value,
-    path: &str,
-) -> Option<Draft> {
+pub(super) fn default(scope: &Scope<'_>, draft: Draft, value: &Value, path: &str) -> Option<Draft> {
     let draft = untyped(draft, value);
     let sql = scope.noted(path, literal(value, &draft.ty))?;
     let known = draft.known.clone().map(|mut known| {
@@ -23,7 +18,10 @@ pub(super) fn default(
     });
     let sql = format!("COALESCE({}, {sql})", draft.sql);
     let ty = draft.ty.clone();
-    Some(Draft { known, ..draft.becomes(sql, ty) })
+    Some(Draft {
+        known,
+        ..draft.becomes(sql, ty)
+    })
 }
 
 /// `null_if`: NULL where there is one of some values.
@@ -51,9 +49,15 @@ pub(super) fn null_if(
     } else {
         format!("({INPUT})::text")
     };
-    let template = format!("(CASE WHEN {left} IN ({}) THEN NULL ELSE {INPUT} END)", list.join(", "));
+    let template = format!(
+        "(CASE WHEN {left} IN ({}) THEN NULL ELSE {INPUT} END)",
+        list.join(", ")
+    );
     let (sql, ty, known) = (draft.fill(&template), draft.ty.clone(), draft.known.clone());
-    Some(Draft { known, ..draft.becomes(sql, ty) })
+    Some(Draft {
+        known,
+        ..draft.becomes(sql, ty)
+    })
 }
 
 /// `NULL` takes the type of the first value that meets it.
@@ -75,7 +79,11 @@ pub(super) fn unify(drafts: Vec<Draft>) -> Result<Vec<Draft>, String> {
         common = wider(&common, &draft.ty)
             .ok_or_else(|| format!("{common} and {} have no common type; cast them", draft.ty))?;
     }
-    let fit = Fit { unfit: &Unfit::Fail, path: "", is_asked: false };
+    let fit = Fit {
+        unfit: &Unfit::Fail,
+        path: "",
+        is_asked: false,
+    };
     drafts
         .into_iter()
         .map(|draft| {
@@ -117,7 +125,10 @@ fn wider(a: &Ty, b: &Ty) -> Option<Ty> {
 fn numeric_of(a: &Ty, b: &Ty) -> Ty {
     let bounds = a.exact_bounds().zip(b.exact_bounds()).and_then(|(a, b)| {
         let (whole, scale) = (a.0.max(b.0), a.1.max(b.1));
-        Some((u16::try_from(whole + scale).ok()?, i16::try_from(scale).ok()?))
+        Some((
+            u16::try_from(whole + scale).ok()?,
+            i16::try_from(scale).ok()?,
+        ))
     });
     Ty::Numeric(bounds)
 }

@@ -38,10 +38,20 @@ pub(super) fn apply(
     let mut joined = Draft::new(case_sql(&tests, &values), drafts.first()?.ty.clone());
     joined.is_deterministic = drafts.iter().all(|draft| draft.is_deterministic);
     joined.known = known(&drafts, otherwise.is_some());
-    conditions.iter().for_each(|condition| joined.absorb(condition));
+    conditions
+        .iter()
+        .for_each(|condition| joined.absorb(condition));
     for (index, draft) in drafts.iter().enumerate() {
-        joined.absorb(&Draft { faults: Vec::new(), ..draft.clone() });
-        joined.faults.extend(draft.faults.iter().map(|fault| in_branch(fault, index, &tests)));
+        joined.absorb(&Draft {
+            faults: Vec::new(),
+            ..draft.clone()
+        });
+        joined.faults.extend(
+            draft
+                .faults
+                .iter()
+                .map(|fault| in_branch(fault, index, &tests)),
+        );
     }
     Some(joined)
 }
@@ -80,12 +90,20 @@ fn in_branch(fault: &DraftFault, branch: usize, tests: &[&str]) -> DraftFault {
     let condition = format!("({condition})");
     let mut values = vec!["false"; tests.len() + 1];
     values[branch] = &condition;
-    DraftFault { guard: None, condition: case_sql(tests, &values), fault: fault.fault.clone() }
+    DraftFault {
+        guard: None,
+        condition: case_sql(tests, &values),
+        fault: fault.fault.clone(),
+    }
 }
 
 /// The texts of all branches, where all are written in the plan; no `else` is NULL and no text.
 fn known(drafts: &[Draft], has_else: bool) -> Option<std::collections::BTreeSet<String>> {
-    let written = if has_else { drafts } else { drafts.get(..drafts.len() - 1)? };
+    let written = if has_else {
+        drafts
+    } else {
+        drafts.get(..drafts.len() - 1)?
+    };
     let mut all = std::collections::BTreeSet::new();
     for draft in written {
         all.extend(draft.known.clone()?);

@@ -1,0 +1,108 @@
+//! The only conversions between the records of the data model and their messages.
+//!
+//! A message that cannot be fully understood is refused with the field's name, never half-read.
+//! JSON travels as `google.protobuf.Struct` or `Value`, whose numbers are doubles: an integer that a
+//! double cannot hold is decimal text on the wire, and stays text.
+
+mod batch;
+mod checkpoint;
+mod entity;
+mod error;
+mod json;
+mod mapping;
+mod migration;
+mod rules;
+mod schema_change;
+mod validation;
+
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+use json::{read_json, read_object, write_json, write_object};
+
+/// A message or record that has no counterpart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field that must be given is not.
+    #[error("{field} is missing")]
+    Missing {
+        /// The message's and the field's name.
+        field: &'static str,
+    },
+    /// A field holds something else than it should.
+    #[error("{field} is no {what}")]
+    Malformed {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// A number that is none of an enumeration's values.
+    #[error("{field} has the unknown value {value}")]
+    UnknownValue {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// The number.
+        value: i32,
+    },
+}
+
+fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+    value.ok_or(WireError::Missing { field })
+}
+
+fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, WireError> {
+    if text.is_empty() {
+        return Err(WireError::Missing { field });
+    }
+    Uuid::try_parse(text).map_err(|_| WireError::Malformed {
+        field,
+        what: "uuid",
+    })
+}
+
+fn write_time(time: DateTime<Utc>) -> Timestamp {
+    Timestamp {
+        seconds: time.timestamp(),
+        // A leap second, which chrono holds as more than a second, is the one before it.
+        nanos: i32::try_from(time.timestamp_subsec_nanos().min(999_999_999)).unwrap_or_default(),
+    }
+}
+
+fn read_time(field: &'static str, time: Timestamp) -> Result<DateTime<Utc>, WireError> {
+    u32::try_from(time.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000)
+        .and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos))
+        .ok_or(WireError::Malformed {
+            field,
+            what: "time",
+        })
+}
+
+/// Both directions between an enumeration of the records and the generated one.
+macro_rules! wire_enum {
+    ($record:ident, $message:path, $read:ident, [$($variant:ident),+]) => {
+        impl From<$record> for $message {
+            fn from(value: $record) -> Self {
+                match value {
+                    $($record::$variant => Self::$variant,)+
+                }
+            }
+        }
+
+        fn $read(field: &'static str, value: i32) -> Result<$record, WireError> {
+            use $message as Message;
+            match Message::try_from(value) {
+                $(Ok(Message::$variant) => Ok($record::$variant),)+
+                Ok(Message::Unspecified) => Err(WireError::Missing { field }),
+                Err(_) => Err(WireError::UnknownValue { field, value }),
+            }
+        }
+    };
+}
+use wire_enum;
+
+#[cfg(test)]
+mod tests;
