@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::connect::{Purpose, close, open};
 use crate::run::{EntityContext, RunContext};
-use crate::sink::{install, ledger, load, rebuild, settle, state};
+use crate::sink::{self, install, ledger, load, rebuild, settle, state};
 use crate::source::snapshot::SnapshotHolder;
 use crate::source::{catalog, check, sample};
 
@@ -121,9 +121,11 @@ impl Desk {
                     Side::Destination => (destination, Purpose::Write),
                 };
                 let mut connection = open(options, purpose).await?;
-                catalog::read_catalog(&mut connection, &tables, &probes)
-                    .await
-                    .map(QueryAnswer::Catalog)
+                let mut found = catalog::read_catalog(&mut connection, &tables, &probes).await?;
+                if side == Side::Destination {
+                    sink::catalog::add_dropped_keys(&mut connection, &mut found).await?;
+                }
+                Ok(QueryAnswer::Catalog(found))
             }
             Query::CheckPlan(plan) => {
                 let mut reader = open(source, Purpose::Read).await?;

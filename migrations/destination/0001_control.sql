@@ -137,6 +137,7 @@ create table ddl (
     table_schema text not null,
     table_name   text not null,
     object_name  text not null,
+    key_columns  text[],
     drop_sql     text not null,
     create_sql   text[] not null,
     state        text not null default 'dropped' check (state in ('dropped', 'restored')),
@@ -144,6 +145,7 @@ create table ddl (
     restored_at  timestamptz
 );
 comment on table ddl is 'Definitions of what was dropped for the load, inserted in the transaction that dropped it.';
+comment on column ddl.key_columns is 'Columns of a dropped primary or unique key: a plan is still compiled against them.';
 comment on column ddl.create_sql is 'Statements that put it back, in order, each a transaction of its own or with its journal entry.';
 
 create table override (

@@ -23,6 +23,8 @@ pub struct Droppable {
     pub table_name: String,
     /// Its name.
     pub object_name: String,
+    /// Columns of a primary or unique key.
+    pub key_columns: Option<Vec<String>>,
     /// Drops it.
     pub drop_sql: String,
     /// Puts it back, statement by statement.
@@ -32,7 +34,7 @@ pub struct Droppable {
 /// Foreign keys of tables that are rebuilt, and self references of all others.
 const FOREIGN_KEYS: &str = r"
 select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.relname::text as table_name,
-       c.conname::text as object_name,
+       c.conname::text as object_name, null::text[] as key_columns,
        format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) as drop_sql,
        array_remove(array[
            format('alter table %I.%I add constraint %I %s not valid', n.nspname, t.relname, c.conname,
@@ -63,6 +65,10 @@ with dropped as (
 select e.entity_no,
        case c.contype when 'p' then 'primary_key' when 'u' then 'unique' else 'index' end as kind,
        n.nspname::text as table_schema, t.relname::text as table_name, i.relname::text as object_name,
+       case when x.indisunique and x.indpred is null and x.indexprs is null then
+           (select array_agg(a.attname::text order by k.ord) from unnest(x.indkey) with ordinality k(attnum, ord)
+            join pg_attribute a on a.attrelid = t.oid and a.attnum = k.attnum where k.ord <= x.indnkeyatts)
+       end as key_columns,
        case when c.oid is null then format('drop index %I.%I', n.nspname, i.relname)
             else format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) end as drop_sql,
        array_remove(array[

@@ -116,7 +116,7 @@ async fn drop_object(
 ) -> Result<(), Failure> {
     sqlx::query(
         "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
-             drop_sql, create_sql) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             drop_sql, create_sql, key_columns) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(migration_id)
     .bind(object.entity_no)
@@ -127,6 +127,7 @@ async fn drop_object(
     .bind(&object.object_name)
     .bind(&object.drop_sql)
     .bind(&object.create_sql)
+    .bind(&object.key_columns)
     .execute(&mut *connection)
     .await
     .during("journal a definition")?;

@@ -1,0 +1,51 @@
+//! The destination's catalog as it was declared: keys that are dropped for a load still count.
+
+use proto::domain::catalog::{Catalog, TableName};
+use proto::domain::failure::Failure;
+use sqlx::FromRow;
+use sqlx::postgres::PgConnection;
+
+use crate::failure::During;
+
+#[derive(Debug, FromRow)]
+struct DroppedKey {
+    kind: String,
+    table_schema: String,
+    table_name: String,
+    key_columns: Vec<String>,
+}
+
+/// Adds the keys that a load has dropped and not put back yet.
+pub async fn add_dropped_keys(
+    connection: &mut PgConnection,
+    catalog: &mut Catalog,
+) -> Result<(), Failure> {
+    let is_installed: bool = sqlx::query_scalar("select to_regclass('drover.ddl') is not null")
+        .fetch_one(&mut *connection)
+        .await
+        .during("look for the drover schema")?;
+    if !is_installed {
+        return Ok(());
+    }
+    let keys: Vec<DroppedKey> = sqlx::query_as(
+        "select kind, table_schema, table_name, key_columns from drover.ddl \
+         where state = 'dropped' and key_columns is not null order by ddl_id",
+    )
+    .fetch_all(connection)
+    .await
+    .during("read the dropped keys")?;
+    for key in keys {
+        let name = TableName {
+            schema: key.table_schema,
+            name: key.table_name,
+        };
+        let Some(table) = catalog.tables.iter_mut().find(|table| table.name == name) else {
+            continue;
+        };
+        if key.kind == "primary_key" {
+            table.primary_key.clone_from(&key.key_columns);
+        }
+        table.unique_keys.push(key.key_columns);
+    }
+    Ok(())
+}
