@@ -284,6 +284,11 @@ impl Job {
         Ok(())
     }
 
+    /// All rows are read under one snapshot, or under others that show the same rows.
+    pub fn is_point_in_time(&self) -> bool {
+        matches!(self.compiled.consistency, Consistency::Snapshot)
+    }
+
     /// `limits.max_retries` in force.
     pub fn max_retries(&self) -> i32 {
         i32::try_from(self.compiled.limits.max_retries).unwrap_or(i32::MAX)

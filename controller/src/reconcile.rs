@@ -353,7 +353,10 @@ impl<L: LeaseStore> Reconciler<L> {
                 self.job.replay(partition_id, acked, i64::MAX).await?;
             }
         }
-        self.complete_entities().await?;
+        for entity in std::mem::take(&mut self.intake.touched) {
+            self.complete_entity(&entity).await?;
+        }
+        self.begin_entities().await?;
         self.show();
         Ok(())
     }
@@ -364,42 +367,56 @@ impl<L: LeaseStore> Reconciler<L> {
         rates
     }
 
-    /// Entities that have begun are running in the metadata before their first batch is stored.
+    /// Entities that have begun are running in the metadata before their first batch is stored. In
+    /// dependency order, and what is settled and stored is completed at once: a child may only be
+    /// running when its parents are complete.
     async fn begin_entities(&mut self) -> Result<(), Failure> {
-        let begun: Vec<String> = progress::entities(&self.run, &self.throughput)
+        let begun: Vec<EntityProgress> = progress::entities(&self.run, &self.throughput)
             .into_iter()
             .filter(|entity| entity.status != EntityStatus::Pending)
-            .map(|entity| entity.entity)
             .collect();
         for entity in begun {
-            self.set_status(&entity, EntityStatus::Running).await?;
+            self.set_status(&entity.entity, EntityStatus::Running)
+                .await?;
+            if !self.intake.touched.contains(&entity.entity) {
+                self.complete_entity(&entity.entity).await?;
+            }
         }
         Ok(())
     }
 
-    async fn complete_entities(&mut self) -> Result<(), Failure> {
-        let complete: Vec<(String, i64)> = self
-            .run
-            .entities
-            .iter()
-            .filter(|entity| entity.is_settled())
-            .map(|entity| (entity.entity.clone(), entity.totals().read))
-            .collect();
-        for (entity, read) in complete {
-            if self.has_status(&entity, EntityStatus::Completed) {
-                continue;
-            }
-            if let Some(work) = self.run.entity_mut(&entity) {
-                (work.records_total, work.is_exact) = (read, true);
-            }
-            let total = self
-                .job
-                .store
-                .set_entity_total(self.job.migration.id, &entity, read, true);
-            total.await.map_err(|error| error.failure())?;
-            self.set_status(&entity, EntityStatus::Completed).await?;
+    /// Marks an entity as completed, with its exact number of rows, once its rows are settled. Where
+    /// they were counted under the same snapshot, as many must have been read.
+    async fn complete_entity(&mut self, entity: &str) -> Result<(), Failure> {
+        if self.has_status(entity, EntityStatus::Completed) {
+            return Ok(());
         }
-        Ok(())
+        let Some(work) = self.run.entity_mut(entity).filter(|work| work.is_settled()) else {
+            return Ok(());
+        };
+        let read = work.totals().read;
+        if work.is_exact && work.records_total != read && self.job.is_point_in_time() {
+            let words = format!(
+                "{entity} has {} rows in the snapshot, {read} were read",
+                work.records_total
+            );
+            let failure = Failure::new(FailureKind::Internal, words);
+            return self
+                .stop(Ending::Blocked {
+                    entity: Some(entity.to_owned()),
+                    failure,
+                })
+                .await;
+        }
+        (work.records_total, work.is_exact) = (read, true);
+        let id = self.job.migration.id;
+        let total = self
+            .job
+            .store
+            .set_entity_total(id, entity, read, true)
+            .await;
+        total.map_err(|error| error.failure())?;
+        self.set_status(entity, EntityStatus::Completed).await
     }
 
     async fn set_status(&mut self, entity: &str, status: EntityStatus) -> Result<(), Failure> {

@@ -267,8 +267,10 @@ async fn a_destination_that_is_not_what_it_was_is_refused() -> Result<()> {
     fill_disk(&clinic, "orders").await?;
     let outcome = drover::run(&["run", &clinic.plan()], &env).await?;
     assert_eq!(outcome.code, Some(8), "{}", outcome.stderr);
-    clinic.app.run("drop schema drover cascade").await?;
-    let outcome = drover::run(&["run", &clinic.plan()], &env).await?;
+    let other = clinic.with_fresh_target().await?;
+    let mut env = other.env();
+    env.push(("DROVER_METADATA_URL".to_owned(), metadata.url()));
+    let outcome = drover::run(&["run", &other.plan()], &env).await?;
     assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
     assert!(
         outcome.stderr.contains("knows nothing of this migration"),

@@ -16,6 +16,15 @@ use crate::run::{EntityContext, RunContext};
 /// Keys that are looked at in one go.
 const WINDOW: usize = 2000;
 
+/// A row that cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRow {
+    /// What the row becomes.
+    pub failure: RowFailure,
+    /// The key right before it; none where it is the first of its table.
+    pub before: Option<KeyValue>,
+}
+
 /// The first row of `rest`, in key order, that cannot be read.
 ///
 /// # Errors
@@ -24,7 +33,7 @@ pub async fn first_bad_row(
     run: &RunContext,
     entity: &EntityContext,
     rest: &KeyRange,
-) -> Result<RowFailure, Failure> {
+) -> Result<BadRow, Failure> {
     let mut after = rest.after.clone();
     loop {
         let range = KeyRange {
@@ -51,7 +60,7 @@ async fn bisect(
     entity: &EntityContext,
     after: Option<KeyValue>,
     keys: &[KeyValue],
-) -> Result<RowFailure, Failure> {
+) -> Result<BadRow, Failure> {
     let (mut good, mut bad) = (0, keys.len());
     let mut found = None;
     while bad - good > 1 {
@@ -71,7 +80,7 @@ async fn bisect(
         Some(found) => found,
         None => {
             let start = if bad < 2 {
-                after
+                after.clone()
             } else {
                 keys.get(bad - 2).cloned()
             };
@@ -80,15 +89,21 @@ async fn bisect(
             })?
         }
     };
+    let before = if bad < 2 {
+        after
+    } else {
+        keys.get(bad - 2).cloned()
+    };
     let context = json!({ "stage": "read" });
-    Ok(RowFailure {
+    let failure = RowFailure {
         at: 0,
         key,
         code,
         message,
         context,
         is_held: false,
-    })
+    };
+    Ok(BadRow { failure, before })
 }
 
 /// Reads `(after, upto]` and throws it away: SQLSTATE and words when a row fails.

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
 use tracing::{Instrument, info_span};
 
-use super::isolate::first_bad_row;
+use super::isolate::{BadRow, first_bad_row};
 use super::tuple::{Tuple, TupleReader};
 use crate::batch::{Batch, RowFailure};
 use crate::connect::{Purpose, close, open, run_sql};
@@ -90,39 +90,67 @@ pub async fn read_partition(
         lo: position.clone(),
         ..Batch::default()
     };
+    // A row that cannot be read, once all rows before it were.
+    let mut pending: Option<BadRow> = None;
     loop {
+        let upto = match &pending {
+            Some(bad) => bad.before.clone(),
+            None => job.range.upto.clone(),
+        };
         let range = KeyRange {
             after: position.clone(),
-            upto: job.range.upto.clone(),
+            upto,
         };
-        let mut current = match connection.take() {
-            Some(mut kept) => match begin_on(&mut kept, &job.run).await {
-                Ok(()) => kept,
-                Err(failure) if failure.kind == FailureKind::SnapshotLost => return Err(failure),
-                Err(_) => begin(&job.run).await?,
-            },
-            None => begin(&job.run).await?,
-        };
+        let mut current = begin_again(&job.run, connection.take()).await?;
         match stream_range(&mut job, &mut current, &range, &mut batch).await? {
             Pass::Ended => {
-                finish(&mut job, &mut current, batch).await?;
+                if pending.is_none() {
+                    finish(&mut job, &mut current, batch).await?;
+                    run_sql(&mut current, "commit")
+                        .await
+                        .during("end the read")?;
+                    return Ok(Some(current));
+                }
                 run_sql(&mut current, "commit")
                     .await
                     .during("end the read")?;
-                return Ok(Some(current));
+                connection = Some(current);
             }
             Pass::RowFault => {
                 close(current).await;
-                let after = batch.hi.clone().or(batch.lo.clone());
+                // A sort fails before it gives a row: what stands before the bad one is still to read.
+                position = batch.hi.clone().or(batch.lo.clone());
                 let rest = KeyRange {
-                    after,
-                    upto: job.range.upto.clone(),
+                    after: position.clone(),
+                    upto: range.upto,
                 };
                 let bad = first_bad_row(&job.run, &job.entity, &rest).await?;
-                position = Some(bad.key.clone());
-                push_bad(&mut batch, bad);
+                let has_rows_before = bad.before.is_some() && bad.before != position;
+                pending = Some(bad);
+                if has_rows_before {
+                    continue;
+                }
             }
         }
+        if let Some(bad) = pending.take() {
+            position = Some(bad.failure.key.clone());
+            push_bad(&mut batch, bad.failure);
+        }
+    }
+}
+
+/// A transaction on a kept connection, or on a new one where that is gone.
+async fn begin_again(
+    run: &RunContext,
+    kept: Option<PgConnection>,
+) -> Result<PgConnection, Failure> {
+    let Some(mut kept) = kept else {
+        return begin(run).await;
+    };
+    match begin_on(&mut kept, run).await {
+        Ok(()) => Ok(kept),
+        Err(failure) if failure.kind == FailureKind::SnapshotLost => Err(failure),
+        Err(_) => begin(run).await,
     }
 }
 

@@ -9,7 +9,9 @@ use crate::connect::close;
 use crate::failure::During;
 use crate::run::{EntityContext, RunContext};
 
-/// Below this a table is counted and not cut.
+/// Below this a table is counted: the rows read must be as many.
+const COUNTED: i64 = 5_000_000;
+/// Below this a table is not cut.
 const SMALL: i64 = 40_000;
 /// Keys to take at least per partition, so that the largest is not far above the mean.
 const KEYS_PER_PART: i64 = 400;
@@ -44,17 +46,18 @@ pub async fn sample(
     .fetch_one(&mut connection)
     .await
     .during("estimate the rows")?;
-    let found = if estimate < SMALL {
+    let (records_total, is_exact) = if estimate < COUNTED {
         let count = read.count_rows(&KeyRange::default(), &run.constants);
-        let records_total = sqlx::query_scalar(&count)
+        let total = sqlx::query_scalar(&count)
             .fetch_one(&mut connection)
             .await
             .during("count the rows")?;
-        Sample {
-            bounds: Vec::new(),
-            records_total,
-            is_exact: true,
-        }
+        (total, true)
+    } else {
+        (estimate, false)
+    };
+    let bounds = if estimate < SMALL {
+        Vec::new()
     } else {
         let parts = i64::from(parts).min(estimate / (SMALL / 2)).max(1);
         let share = (parts * KEYS_PER_PART) as f64 * 100.0 / estimate as f64;
@@ -73,15 +76,15 @@ pub async fn sample(
                     .map(KeyValue)
             })
             .collect();
-        let bounds = cut(
+        cut(
             &keys.during("take a sample of keys")?,
             parts.unsigned_abs() as usize,
-        );
-        Sample {
-            bounds,
-            records_total: estimate,
-            is_exact: false,
-        }
+        )
+    };
+    let found = Sample {
+        bounds,
+        records_total,
+        is_exact,
     };
     close(connection).await;
     Ok(found)
