@@ -218,7 +218,7 @@ async fn a_source_that_was_written_to_while_nobody_held_the_snapshot_blocks() ->
     empty_disk(&clinic, "orders").await?;
     clinic
         .legacy
-        .run("update catalog_product set name = name || '!' where id = 1")
+        .run("update catalog_product set id = id where id = 1")
         .await?;
     let outcome = run(&clinic).await?;
     assert_eq!(outcome.code, Some(8), "{}", outcome.stderr);
