@@ -247,17 +247,11 @@ impl Assembly {
 
     fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
         let column = rule.column.name.clone();
-        let parts: Vec<KeyPart> = reference
-            .parts
-            .iter()
-            .map(|part| {
-                let (sql, text) = key::text_of(part);
-                KeyPart {
-                    field: self.fields.index(&sql),
-                    text,
-                }
-            })
-            .collect();
+        let parts: Vec<KeyPart> = match &reference.kept {
+            // A kept integer reads the same in both widths: one field serves value and key.
+            Some(kept) if kept.ty.is_integer() && kept.agent.is_empty() => vec![self.part(kept)],
+            Some(_) | None => reference.parts.iter().map(|part| self.part(part)).collect(),
+        };
         match &reference.kept {
             Some(draft) => self.write_draft(&column, draft),
             None => {
@@ -282,6 +276,15 @@ impl Assembly {
                 column,
                 parts,
             });
+        }
+    }
+
+    /// A part of a key and its field.
+    fn part(&mut self, draft: &Draft) -> KeyPart {
+        let (sql, text) = key::text_of(draft);
+        KeyPart {
+            field: self.fields.index(&sql),
+            text,
         }
     }
 

@@ -38,12 +38,16 @@ object! {
         /// What happens where the row it refers to does not exist or is filtered out.
         "orphan" orphan: Option<Unfit>,
         /// The reference is set after both sides are loaded.
+        #[schemars(default)]
         "deferred" deferred: Later<bool>,
         /// Unique columns that are not the key of the other entity.
+        #[schemars(default)]
         "by" by: Later<Vec<Name>>,
         /// Every element of an array is a reference.
+        #[schemars(default)]
         "each" each: Later<bool>,
         /// The reference stands inside JSON.
+        #[schemars(default)]
         "path" path: Later<String>,
     }
 }

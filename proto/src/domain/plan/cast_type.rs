@@ -178,6 +178,7 @@ object! {
         /// The type to make.
         "to" to: CastType,
         /// How the text is written, where it is not ISO 8601.
+        #[schemars(default)]
         "format" format: Later<String>,
     }
 }

@@ -29,7 +29,17 @@ pub(super) trait Choice: Sized {
             },
             NodeKind::Mapping(pairs) => match pairs.as_slice() {
                 [(key, node)] => match Self::known(&key.text) {
-                    Some(word) => Self::decode_word(word, &at.child(word, node)),
+                    Some(word) => {
+                        let arguments = at.child(word, node);
+                        match &node.kind {
+                            NodeKind::Mapping(pairs) if pairs.is_empty() => {
+                                arguments.wrong("no arguments: the bare word")
+                            }
+                            NodeKind::Mapping(_) | NodeKind::List(_) | NodeKind::Scalar { .. } => {
+                                Self::decode_word(word, &arguments)
+                            }
+                        }
+                    }
                     None => unknown_word(at, &key.text, Self::WORDS),
                 },
                 _ => at.wrong(&format!("one of {}", Self::WORDS.join(", "))),

@@ -4,6 +4,7 @@ use super::*;
 
 mod documents;
 mod problems;
+mod steps;
 
 const FULL: &str = include_str!("fixtures/full.yaml");
 
@@ -104,6 +105,21 @@ fn the_schema_knows_every_step_and_every_key() {
         Some(&serde_json::json!(false))
     );
     assert!(!text.contains("positions"));
+}
+
+#[test]
+fn the_schema_requires_nothing_that_is_not_supported_yet() {
+    let schema = json_schema();
+    let types = schema["$defs"].as_object().unwrap();
+    for (name, ty) in types.iter().chain([(&"Plan".to_owned(), &schema)]) {
+        let required = ty["required"].as_array().cloned().unwrap_or_default();
+        for (key, property) in ty["properties"].as_object().into_iter().flatten() {
+            let is_later = property["x-supported"] == serde_json::json!(false);
+            let is_list = property["type"] == "array" && property["minItems"].is_null();
+            let is_required = required.iter().any(|required| required == key);
+            assert!(!(is_required && (is_later || is_list)), "{name}.{key}");
+        }
+    }
 }
 
 #[test]

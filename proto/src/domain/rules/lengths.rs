@@ -1,5 +1,7 @@
 //! Texts into shorter texts and into enums.
 
+use std::collections::BTreeSet;
+
 use super::convert::Way;
 use super::draft::INPUT;
 use super::ty::Ty;
@@ -65,5 +67,28 @@ pub(super) fn to_enum(labels: &[String]) -> Way {
         code: "DROVER_ENUM",
         message: format!("is none of {}", labels.join(", ")),
         is_raw: true,
+    }
+}
+
+/// Texts that are all written in the plan need no check of the row: they fit, or they are a problem
+/// of the plan. `None` where the type has no such limit.
+pub(super) fn written(known: &BTreeSet<String>, to: &Ty) -> Option<Result<(), String>> {
+    let verdict = |strange: Vec<&str>, words: String| match strange.is_empty() {
+        true => Ok(()),
+        false => Err(format!("\"{}\" {words}", strange.join("\", \""))),
+    };
+    let texts = known.iter().map(String::as_str);
+    match to {
+        Ty::Enum(labels) => {
+            let is_strange = |text: &&str| !labels.iter().any(|label| label == text);
+            let words = format!("is no label of the enum ({})", labels.join(", "));
+            Some(verdict(texts.filter(is_strange).collect(), words))
+        }
+        Ty::Text(Some(max)) | Ty::Char(Some(max)) => {
+            let is_strange = |text: &&str| text.chars().count() > *max as usize;
+            let words = format!("is longer than {max} characters");
+            Some(verdict(texts.filter(is_strange).collect(), words))
+        }
+        _ => None,
     }
 }

@@ -31,53 +31,75 @@ pub(super) fn apply(scope: &Scope<'_>, draft: Draft, rule: &MapRule, path: &str)
     } else {
         Ty::Text(None)
     };
-    let input = draft.text_sql();
     let known = (unfit.is_some() && matches!(ty, Ty::Text(_))).then(|| {
         values
             .iter()
             .map(|value| value.text().into_owned())
             .collect::<BTreeSet<String>>()
     });
-    let draft = Draft {
-        is_deterministic: true,
-        ..draft.becomes(input, Ty::Text(None))
-    };
 
     // By key, so that the order of the document changes no hash.
     let mut pairs: Vec<(&str, &Value)> = rule.table.iter().collect();
     pairs.sort_by_key(|(key, _)| *key);
-    let mut arms = Vec::new();
-    for (key, value) in &pairs {
-        let sql = scope.noted(&format!("{path}.table.{key}"), value_sql(value, &ty))?;
-        arms.push(format!("WHEN {} THEN {sql}", quote_literal(key)));
+    let names: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
+    let (draft, keys) = comparable(draft, &names);
+    let mut arms = String::new();
+    for ((name, value), key) in pairs.iter().zip(&keys) {
+        let value = scope.noted(&format!("{path}.table.{name}"), value_sql(value, &ty))?;
+        arms.push_str(&format!(" WHEN {key} THEN {value}"));
     }
-    let arms = arms.join(" ");
-    let keys: Vec<String> = pairs.iter().map(|(key, _)| quote_literal(key)).collect();
-    let Some(unfit) = unfit else {
-        let sql = draft.fill(&format!("(CASE {INPUT} {arms} ELSE {INPUT} END)"));
-        return Some(draft.becomes(sql, ty));
-    };
-    let unfit = match unfit {
-        // A default is typed like the map's values, so a text where those are texts.
-        Unfit::Default(value) if matches!(ty, Ty::Text(_)) => {
-            Unfit::Default(Value::Text(value.text().into_owned()))
+    // The simple form of CASE evaluates the input once.
+    let otherwise = match &unfit {
+        None if matches!(draft.ty, Ty::Text(_)) => Some(INPUT.to_owned()),
+        None => Some(format!("({INPUT})::text")),
+        Some(Unfit::Default(value)) => {
+            let value = scope.noted(path, value_sql(value, &ty))?;
+            Some(format!("CASE WHEN {INPUT} IS NOT NULL THEN {value} END"))
         }
-        other => other,
+        Some(Unfit::Fail | Unfit::Quarantine | Unfit::SetNull) => None,
     };
-    let rule = Check {
-        value: format!("(CASE {INPUT} {arms} END)"),
-        fault: format!("{INPUT} NOT IN ({})", keys.join(", ")),
-        code: "DROVER_MAP",
-        message: "is not in the map".to_owned(),
-        is_raw: false,
+    let otherwise = otherwise.map_or_else(String::new, |sql| format!(" ELSE {sql}"));
+    let value = format!("(CASE {INPUT}{arms}{otherwise} END)");
+    let draft = match &unfit {
+        Some(unfit @ (Unfit::Fail | Unfit::Quarantine | Unfit::SetNull)) => {
+            let rule = Check {
+                value,
+                fault: format!("{INPUT} NOT IN ({})", keys.join(", ")),
+                code: "DROVER_MAP",
+                message: "is not in the map".to_owned(),
+                is_raw: false,
+            };
+            let fit = Fit {
+                unfit,
+                path,
+                is_asked: true,
+            };
+            scope.noted(path, checked(draft, &ty, &fit, &rule))?
+        }
+        Some(Unfit::Default(_)) | None => {
+            let sql = draft.fill(&value);
+            draft.becomes(sql, ty)
+        }
     };
-    let fit = Fit {
-        unfit: &unfit,
-        path,
-        is_asked: true,
+    Some(Draft {
+        known,
+        is_deterministic: true,
+        ..draft
+    })
+}
+
+/// The input and the keys of one type: integers where all are, else text.
+fn comparable(draft: Draft, keys: &[&str]) -> (Draft, Vec<String>) {
+    let is_canonical = |key: &&str| {
+        key.parse::<i64>()
+            .is_ok_and(|number| number.to_string() == *key)
     };
-    let draft = scope.noted(path, checked(draft, &ty, &fit, &rule))?;
-    Some(Draft { known, ..draft })
+    if draft.ty.is_integer() && keys.iter().all(is_canonical) {
+        return (draft, keys.iter().map(|key| (*key).to_owned()).collect());
+    }
+    let input = draft.text_sql();
+    let keys = keys.iter().map(|key| quote_literal(key)).collect();
+    (draft.becomes(input, Ty::Text(None)), keys)
 }
 
 /// The one type of a map's values; text where they are of several kinds.

@@ -100,8 +100,7 @@ fn steps_read_as_sql() {
         ),
         (
             "[{col: code}, {null_if: [0, 9]}]",
-            "(CASE WHEN src.\"code\" IN ('0'::smallint, '9'::smallint) THEN NULL \
-             ELSE src.\"code\" END)",
+            "NULLIF(NULLIF(src.\"code\", '0'::smallint), '9'::smallint)",
         ),
         (
             "[{coalesce: [code, cents]}]",
@@ -123,17 +122,21 @@ fn steps_read_as_sql() {
         ),
         (
             "[{col: code}, {map: {table: {2: b, 1: a}, else: keep}}]",
-            "(CASE (src.\"code\")::text WHEN '1' THEN 'a'::text WHEN '2' THEN 'b'::text \
+            "(CASE src.\"code\" WHEN 1 THEN 'a'::text WHEN 2 THEN 'b'::text \
              ELSE (src.\"code\")::text END)",
         ),
         (
+            "[{col: code}, {map: {table: {1: a, 01: b}, else: set_null}}]",
+            "(CASE (src.\"code\")::text WHEN '01' THEN 'b'::text WHEN '1' THEN 'a'::text END)",
+        ),
+        (
             "[{col: code}, {map: {table: {1: true, 2: false}, else: set_null}}]",
-            "(CASE (src.\"code\")::text WHEN '1' THEN true WHEN '2' THEN false END)",
+            "(CASE src.\"code\" WHEN 1 THEN true WHEN 2 THEN false END)",
         ),
         (
             "[{col: code}, {map: {table: {1: 10}, else: {default: 70000}}}]",
-            "(CASE WHEN (src.\"code\")::text NOT IN ('1') THEN '70000'::integer \
-             ELSE (CASE (src.\"code\")::text WHEN '1' THEN '10'::integer END) END)",
+            "(CASE src.\"code\" WHEN 1 THEN '10'::integer ELSE CASE WHEN src.\"code\" IS NOT NULL \
+             THEN '70000'::integer END END)",
         ),
         (
             "[{col: cents}, {unit: {mul: 0.01}}]",

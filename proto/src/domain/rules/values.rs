@@ -44,16 +44,18 @@ pub(super) fn null_if(
         };
         list.push(sql);
     }
-    let left = if is_comparable && draft.is_deterministic {
-        INPUT.to_owned()
+    let (ty, known) = (draft.ty.clone(), draft.known.clone());
+    let sql = if is_comparable && draft.is_deterministic {
+        // Evaluates its first argument once, which a CASE would not.
+        list.iter().fold(draft.sql.clone(), |sql, value| {
+            format!("NULLIF({sql}, {value})")
+        })
     } else {
-        format!("({INPUT})::text")
+        let list = list.join(", ");
+        draft.fill(&format!(
+            "(CASE WHEN ({INPUT})::text IN ({list}) THEN NULL ELSE {INPUT} END)"
+        ))
     };
-    let template = format!(
-        "(CASE WHEN {left} IN ({}) THEN NULL ELSE {INPUT} END)",
-        list.join(", ")
-    );
-    let (sql, ty, known) = (draft.fill(&template), draft.ty.clone(), draft.known.clone());
     Some(Draft {
         known,
         ..draft.becomes(sql, ty)
