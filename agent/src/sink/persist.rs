@@ -35,6 +35,7 @@ pub struct PartitionWriter {
     totals: Counts,
     sizer: Arc<Mutex<BatchSizer>>,
     connection: Option<PgConnection>,
+    inspector: Option<PgConnection>,
     backoff: Backoff,
 }
 
@@ -59,6 +60,7 @@ impl PartitionWriter {
             totals,
             sizer,
             connection: Some(connection),
+            inspector: None,
             backoff,
         }
     }
@@ -278,7 +280,7 @@ impl PartitionWriter {
 
     /// Error rows with their redacted snapshots and ids for the batch's place in the ledger.
     async fn row_errors(
-        &self,
+        &mut self,
         batch: &Batch,
         snapshots: &mut HashMap<String, Value>,
     ) -> Result<Vec<RowError>, Failure> {
@@ -289,7 +291,9 @@ impl PartitionWriter {
             .map(|failure| failure.key.clone())
             .collect();
         if !missing.is_empty() {
-            snapshots.extend(read_snapshots(&self.run, &self.entity, &missing).await?);
+            let found =
+                read_snapshots(&self.run, &self.entity, &missing, &mut self.inspector).await?;
+            snapshots.extend(found);
         }
         let seq = self.position.seq + 1;
         let errors = batch.failures.iter().enumerate().map(|(ordinal, failure)| {

@@ -3,6 +3,9 @@
 //! Every statement commits with its journal entry, so a crash anywhere repeats at most one. A
 //! definition that the destination refuses blocks; nothing of the data is lost.
 
+use std::collections::BTreeMap;
+
+use futures::{TryStreamExt, stream};
 use proto::domain::failure::{Failure, FailureKind};
 use sqlx::FromRow;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -11,6 +14,9 @@ use uuid::Uuid;
 
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+
+/// Tables whose foreign keys are validated at the same time.
+const VALIDATIONS: usize = 4;
 
 #[derive(Debug, FromRow)]
 struct Journalled {
@@ -22,7 +28,7 @@ struct Journalled {
     create_sql: Vec<String>,
 }
 
-/// Rebuilds keys and indexes of one entity's table and the key of its id map.
+/// Rebuilds keys and indexes of one entity's table and the key of its id map, and analyzes the table.
 pub async fn rebuild_keys(
     destination: &PgConnectOptions,
     migration_id: Uuid,
@@ -54,28 +60,37 @@ pub async fn rebuild_keys(
     ))
     .await
     .map_err(|error| refused(&error, "the id map", &leaf))?;
+    let table: String = sqlx::query_scalar(
+        "select format('%I.%I', destination_schema, destination_table) from drover.entity where entity_no = $1",
+    )
+    .bind(entity_no)
+    .fetch_one(&mut connection)
+    .await
+    .during("name the table")?;
+    run_sql(&mut connection, &format!("analyze {table}"))
+        .await
+        .during("analyze the table")?;
     close(connection).await;
     Ok(())
 }
 
-/// Puts back the foreign keys, all `NOT VALID` first, then validates them, then analyzes the tables.
+/// Puts back the foreign keys: all `NOT VALID` first, then validated, tables side by side. A table's
+/// own are validated one after the other, since each takes the same lock on it.
 pub async fn rebuild_foreign_keys(
     destination: &PgConnectOptions,
     migration_id: Uuid,
 ) -> Result<(), Failure> {
     let mut connection = open(destination, Purpose::Build).await?;
     let objects = foreign_keys(&mut connection, migration_id).await?;
-    for object in &objects {
-        add_not_valid(&mut connection, object).await?;
+    let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
+    for object in objects {
+        add_not_valid(&mut connection, &object).await?;
+        let table = (object.table_schema.clone(), object.table_name.clone());
+        by_table.entry(table).or_default().push(object);
     }
-    for object in &objects {
-        let rest = object.create_sql.get(1..).unwrap_or_default();
-        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
-        restore(&mut connection, object, rest)
-            .instrument(span)
-            .await?;
-    }
-    analyze(&mut connection, migration_id).await?;
+    stream::iter(by_table.into_values().map(Ok))
+        .try_for_each_concurrent(VALIDATIONS, |objects| validate(destination, objects))
+        .await?;
     let left: i64 = sqlx::query_scalar(
         "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
     )
@@ -90,6 +105,20 @@ pub async fn rebuild_foreign_keys(
             format!("{left} definitions are still to be put back"),
         ));
     }
+    Ok(())
+}
+
+/// Validates the foreign keys of one table.
+async fn validate(destination: &PgConnectOptions, objects: Vec<Journalled>) -> Result<(), Failure> {
+    let mut connection = open(destination, Purpose::Build).await?;
+    for object in &objects {
+        let rest = object.create_sql.get(1..).unwrap_or_default();
+        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
+        restore(&mut connection, object, rest)
+            .instrument(span)
+            .await?;
+    }
+    close(connection).await;
     Ok(())
 }
 
@@ -167,22 +196,4 @@ fn refused(error: &sqlx::Error, object: &str, table: &str) -> Failure {
         },
         _ => failure,
     }
-}
-
-async fn analyze(connection: &mut PgConnection, migration_id: Uuid) -> Result<(), Failure> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select distinct format('%I.%I', destination_schema, destination_table) from drover.entity \
-         where migration_id = $1",
-    )
-    .bind(migration_id)
-    .fetch_all(&mut *connection)
-    .await
-    .during("list the tables")?;
-    if tables.is_empty() {
-        return Ok(());
-    }
-    run_sql(connection, &format!("analyze {}", tables.join(", ")))
-        .await
-        .map(drop)
-        .during("analyze the tables")
 }

@@ -96,25 +96,30 @@ async fn find_orphans(
         return Ok(Vec::new());
     }
     let targets = target_ids(run, entity, failed)?;
-    let (id_column, join) = match &entity.compiled.id {
-        IdRule::Uuid5 { column } => (
-            quote_ident(column),
-            format!("m.id = t.{}", quote_ident(column)),
-        ),
-        IdRule::Keep { column } => {
-            let column = quote_ident(column);
-            (column.clone(), format!("m.k::text = t.{column}::text"))
-        }
-        IdRule::None { .. } => return Ok(Vec::new()),
+    let (IdRule::Uuid5 { column } | IdRule::Keep { column }) = &entity.compiled.id else {
+        return Ok(Vec::new());
+    };
+    let (id, leaf) = (
+        quote_ident(column),
+        format!("drover.id_map_{}", entity.entity_no),
+    );
+    // Tables have no index and no statistics now: each side is found by one pass over it.
+    let (key, cast) = match &entity.compiled.id {
+        IdRule::Uuid5 { .. } => ("m.id", "uuid"),
+        IdRule::Keep { .. } | IdRule::None { .. } => ("m.k::text", "text"),
     };
     for reference in &entity.compiled.self_references {
-        let column = quote_ident(&reference.column);
+        let parent = quote_ident(&reference.column);
         let sql = format!(
-            "select m.k::text as source_id, t.{id_column}::text as row_key, to_jsonb(t) as image, \
-                    t.{column}::text as parent, $2::text as reference \
-             from {} t join drover.id_map_{} m on {join} where t.{column}::text = any($1) limit {ROUND}",
+            "with orphan as materialized ( \
+                 select t.{id}::text as row_key, to_jsonb(t) as image, t.{parent}::text as parent \
+                 from {} t where t.{parent}::{cast} = any($1::{cast}[]) limit {ROUND}), \
+             known as materialized ( \
+                 select m.k::text as source_id, {key}::text as row_key from {leaf} m \
+                 where {key} = any(array(select row_key::{cast} from orphan))) \
+             select source_id, row_key, image, parent, $2::text as reference \
+             from orphan join known using (row_key) order by source_id",
             entity.compiled.destination.quoted(),
-            entity.entity_no,
         );
         let orphans: Vec<Orphan> = sqlx::query_as(&sql)
             .bind(&targets)
@@ -174,7 +179,7 @@ async fn write_round(
         .iter()
         .map(|orphan| parse_key(&orphan.source_id, width))
         .collect();
-    let snapshots = read_snapshots(run, entity, &keys?).await?;
+    let snapshots = read_snapshots(run, entity, &keys?, &mut None).await?;
     let begin = format!("begin; set local application_name = '{}'", fence.marker());
     run_sql(&mut *connection, &begin)
         .await
@@ -216,8 +221,9 @@ async fn remove_rows(
     entity: &EntityContext,
     orphans: &[Orphan],
 ) -> Result<(), Failure> {
-    let column = match &entity.compiled.id {
-        IdRule::Uuid5 { column } | IdRule::Keep { column } => quote_ident(column),
+    let (column, cast) = match &entity.compiled.id {
+        IdRule::Uuid5 { column } => (quote_ident(column), "uuid"),
+        IdRule::Keep { column } => (quote_ident(column), "text"),
         IdRule::None { .. } => return Ok(()),
     };
     let row_keys: Vec<&str> = orphans
@@ -230,7 +236,7 @@ async fn remove_rows(
         .collect();
     let table = entity.compiled.destination.quoted();
     sqlx::query(&format!(
-        "delete from {table} where {column}::text = any($1)"
+        "delete from {table} where {column}::{cast} = any($1::{cast}[])"
     ))
     .bind(row_keys)
     .execute(&mut *connection)

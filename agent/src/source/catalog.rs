@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::domain::catalog::{Catalog, ColumnType, Probe, Probed, Table, TableName};
 use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::rules::free_sql;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use sqlx::{Executor, Statement};
@@ -129,9 +130,10 @@ fn type_sql(oid: &str, typmod: &str, collation: &str) -> String {
 /// The type of a free expression, or why it is refused. Nothing of it is executed.
 async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, Failure> {
     let table = probe.table.quoted();
-    let select = format!("select ({}\n) as x from {table} as src", probe.sql);
+    let sql = free_sql(&probe.table, &probe.sql);
+    let select = format!("select {sql} as x from {table} as src");
     // Aggregates, window functions and sets are refused in a WHERE: what passes is one scalar a row.
-    let scalar = format!("select from {table} as src where ({}\n) is null", probe.sql);
+    let scalar = format!("select from {table} as src where {sql} is null");
     for sql in [&scalar, &select] {
         match (&mut *connection).prepare(sql).await {
             Ok(statement) if sql == &select => {
@@ -186,7 +188,7 @@ async fn volatile_function(
         .await
     {
         Ok(lines) => lines,
-        // Constant folding may raise (1/0): the check of the whole SELECT will tell.
+        // Constant folding may raise (1/0): a row will tell, if one is read.
         Err(error) if database_error(&error).is_some() => return Ok(None),
         Err(error) => return Err(error).during("explain an expression"),
     };

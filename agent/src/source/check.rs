@@ -17,6 +17,7 @@ pub async fn check_plan(
     let mut problems = Vec::new();
     for entity in plan.entities.iter().filter(|entity| entity.is_active) {
         let mut found = Vec::new();
+        found.extend(unknown_zone(source, entity).await?);
         found.extend(prepare_select(source, entity).await?);
         found.extend(hidden_rows(source, entity).await?);
         found.extend(write_rights(destination, entity).await?);
@@ -47,6 +48,26 @@ async fn prepare_select(
             ))),
             None => Err(error).during("prepare a SELECT"),
         },
+    }
+}
+
+async fn unknown_zone(
+    source: &mut PgConnection,
+    entity: &CompiledEntity,
+) -> Result<Option<String>, Failure> {
+    let Some(zone) = &entity.read.time_zone else {
+        return Ok(None);
+    };
+    let known = sqlx::query("select now() at time zone $1")
+        .bind(zone)
+        .execute(source)
+        .await;
+    match known {
+        Ok(_) => Ok(None),
+        Err(error) if database_error(&error).is_some() => {
+            Ok(Some(format!("the source knows no time zone {zone}")))
+        }
+        Err(error) => Err(error).during("check the time zone"),
     }
 }
 

@@ -119,7 +119,7 @@ async fn try_read(
     };
     let select = entity.compiled.read.select(&range, &run.constants);
     let copy = format!("copy ({select}\n) to stdout (format binary)");
-    let mut connection = begin(run).await?;
+    let mut connection = begin(run, entity.compiled.read.time_zone.as_deref()).await?;
     let outcome = drain(&mut connection, &copy).await;
     close(connection).await;
     match outcome {
@@ -148,7 +148,7 @@ async fn next_keys(
     range: &KeyRange,
 ) -> Result<Vec<KeyValue>, Failure> {
     let sql = entity.compiled.read.select_keys(range, WINDOW);
-    let mut connection = begin(run).await?;
+    let mut connection = begin(run, None).await?;
     let rows = sqlx::query(&sql)
         .fetch_all(&mut connection)
         .await

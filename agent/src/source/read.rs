@@ -47,18 +47,23 @@ enum Pass {
     RowFault,
 }
 
-/// Opens a read-only transaction, under the run's snapshot where there is one.
+/// Opens a read-only transaction, under the run's snapshot where there is one. Rows are read in the
+/// entity's time zone, keys alone in UTC (`zone` is none).
 ///
 /// # Errors
 /// `SnapshotLost` when nobody holds the snapshot any more.
-pub async fn begin(run: &RunContext) -> Result<PgConnection, Failure> {
+pub async fn begin(run: &RunContext, zone: Option<&str>) -> Result<PgConnection, Failure> {
     let mut connection = open(&run.source, Purpose::Read).await?;
-    begin_on(&mut connection, run).await?;
+    begin_on(&mut connection, run, zone).await?;
     Ok(connection)
 }
 
-async fn begin_on(connection: &mut PgConnection, run: &RunContext) -> Result<(), Failure> {
-    let sql = match &run.order.snapshot {
+async fn begin_on(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    zone: Option<&str>,
+) -> Result<(), Failure> {
+    let mut sql = match &run.order.snapshot {
         Some(snapshot) => format!(
             "begin transaction isolation level repeatable read read only; \
              set transaction snapshot {}",
@@ -66,7 +71,10 @@ async fn begin_on(connection: &mut PgConnection, run: &RunContext) -> Result<(),
         ),
         None => "begin transaction isolation level read committed read only".to_owned(),
     };
-    run_sql(connection, &sql).await.map(drop).map_err(|error| {
+    if let Some(zone) = zone {
+        sql.push_str(&format!("; set local time zone {}", quote_literal(zone)));
+    }
+    run_sql(connection, &sql).await.map_err(|error| {
         // An unknown snapshot is class 22 or 42 depending on the server's version, never a row.
         match sqlstate(&error) {
             Some(code) if code.starts_with("22") || code.starts_with("42") => Failure::new(
@@ -101,7 +109,7 @@ pub async fn read_partition(
             after: position.clone(),
             upto,
         };
-        let mut current = begin_again(&job.run, connection.take()).await?;
+        let mut current = begin_again(&job, connection.take()).await?;
         match stream_range(&mut job, &mut current, &range, &mut batch).await? {
             Pass::Ended => {
                 if pending.is_none() {
@@ -140,17 +148,15 @@ pub async fn read_partition(
 }
 
 /// A transaction on a kept connection, or on a new one where that is gone.
-async fn begin_again(
-    run: &RunContext,
-    kept: Option<PgConnection>,
-) -> Result<PgConnection, Failure> {
+async fn begin_again(job: &ReadJob, kept: Option<PgConnection>) -> Result<PgConnection, Failure> {
+    let zone = job.entity.compiled.read.time_zone.as_deref();
     let Some(mut kept) = kept else {
-        return begin(run).await;
+        return begin(&job.run, zone).await;
     };
-    match begin_on(&mut kept, run).await {
+    match begin_on(&mut kept, &job.run, zone).await {
         Ok(()) => Ok(kept),
         Err(failure) if failure.kind == FailureKind::SnapshotLost => Err(failure),
-        Err(_) => begin(run).await,
+        Err(_) => begin(&job.run, zone).await,
     }
 }
 

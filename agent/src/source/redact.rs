@@ -8,9 +8,9 @@ use proto::domain::failure::Failure;
 use proto::domain::key::KeyValue;
 use serde_json::{Map, Value, json};
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 
 use super::read::begin;
-use crate::connect::close;
 use crate::failure::During;
 use crate::run::{EntityContext, RunContext};
 
@@ -19,11 +19,13 @@ const CHUNK: usize = 500;
 /// Longest text that is kept whole, in bytes.
 const MAX_TEXT: usize = 1024;
 
-/// Snapshots by record id; a row that is no longer there has none.
+/// Snapshots by record id; a row that is no longer there has none. The connection, in a transaction
+/// of the run, is kept for the next batch.
 pub async fn read_snapshots(
     run: &RunContext,
     entity: &EntityContext,
     keys: &[KeyValue],
+    kept: &mut Option<PgConnection>,
 ) -> Result<HashMap<String, Value>, Failure> {
     let mut snapshots = HashMap::new();
     if keys.is_empty() {
@@ -31,7 +33,10 @@ pub async fn read_snapshots(
     }
     let read = &entity.compiled.read;
     let width = read.key.len();
-    let mut connection = begin(run).await?;
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => begin(run, None).await?,
+    };
     for chunk in keys.chunks(CHUNK) {
         let sql = read.select_rows(chunk);
         let rows = sqlx::query(&sql)
@@ -45,7 +50,7 @@ pub async fn read_snapshots(
             snapshots.insert(id, redact(&entity.compiled.snapshot, value));
         }
     }
-    close(connection).await;
+    *kept = Some(connection);
     Ok(snapshots)
 }
 

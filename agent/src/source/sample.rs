@@ -12,7 +12,7 @@ use crate::run::{EntityContext, RunContext};
 /// Below this a table is counted: the rows read must be as many.
 const COUNTED: i64 = 5_000_000;
 /// Below this a table is not cut.
-const SMALL: i64 = 40_000;
+const SMALL: i64 = 160_000;
 /// Keys to take at least per partition, so that the largest is not far above the mean.
 const KEYS_PER_PART: i64 = 400;
 
@@ -27,14 +27,15 @@ pub struct Sample {
     pub is_exact: bool,
 }
 
-/// Samples an entity for about `parts` partitions; never fewer than some 20,000 rows each.
+/// Samples an entity for about `parts` partitions; never fewer than some 80,000 rows
+/// each: every partition hashes its parents' keys again.
 pub async fn sample(
     run: &RunContext,
     entity: &EntityContext,
     parts: u32,
 ) -> Result<Sample, Failure> {
     let read = &entity.compiled.read;
-    let mut connection = begin(run).await?;
+    let mut connection = begin(run, read.time_zone.as_deref()).await?;
     // Pages now, density then: reltuples alone is stale, and -1 where nobody ever analyzed.
     let estimate: i64 = sqlx::query_scalar(
         "select case when c.reltuples > 0 and c.relpages > 0 \

@@ -140,6 +140,8 @@ pub struct ReadRule {
     pub fault_field: Option<usize>,
     /// The plan's `where`, an SQL condition over `src`.
     pub filter: Option<String>,
+    /// Session time zone while the entity's rows are read; UTC where the plan names none.
+    pub time_zone: Option<String>,
 }
 
 /// One column of an entity's key.

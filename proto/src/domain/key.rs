@@ -216,6 +216,7 @@ mod tests {
             ],
             fault_field: None,
             filter: Some("deleted_at is null -- live".to_owned()),
+            time_zone: None,
         }
     }
 

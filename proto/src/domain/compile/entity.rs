@@ -108,6 +108,7 @@ pub(super) fn compile(
                 .filter
                 .as_ref()
                 .map(|sql| filter_sql(source, sql)),
+            time_zone: entity.timezone.map(str::to_owned),
         },
         destination: destination.name.clone(),
         columns: parts.columns,

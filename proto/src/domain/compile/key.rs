@@ -105,6 +105,11 @@ pub(super) fn text_of(draft: &Draft) -> (String, KeyText) {
         Ty::Int4 => (draft.sql.clone(), KeyText::Int4),
         Ty::Int8 => (draft.sql.clone(), KeyText::Int8),
         Ty::Uuid => (draft.sql.clone(), KeyText::Uuid),
+        // Whatever the session's time zone, the text of a moment is in UTC.
+        Ty::Timestamptz(_) => (
+            format!("(({}) AT TIME ZONE 'UTC')::text || '+00'", draft.sql),
+            KeyText::Text,
+        ),
         _ => (draft.text_sql(), KeyText::Text),
     }
 }

@@ -28,15 +28,26 @@ enum Verdict {
 
 /// SQL of one conversion, as templates.
 struct Clock {
-    /// The zone as a literal.
-    zone: String,
+    /// The zone as a literal; none where it is the session's, which is several times cheaper.
+    zone: Option<String>,
 }
 
 impl Clock {
     /// The moment that PostgreSQL makes of a local time: the later of two, and for one that never
     /// was, as far behind the change as the clock showed.
     fn moment(&self, local: &str) -> String {
-        format!("({local} AT TIME ZONE {})", self.zone)
+        match &self.zone {
+            Some(zone) => format!("({local} AT TIME ZONE {zone})"),
+            None => format!("({local})::timestamptz"),
+        }
+    }
+
+    /// What the clock shows at a moment.
+    fn local(&self, moment: &str) -> String {
+        match &self.zone {
+            Some(zone) => format!("({moment} AT TIME ZONE {zone})"),
+            None => format!("({moment})::timestamp"),
+        }
     }
 
     /// The local clock is not the same a day before and after: see the module.
@@ -48,13 +59,13 @@ impl Clock {
 
     /// The local time never was: going there and back ends elsewhere.
     fn is_gap(&self) -> String {
-        format!("{} <> {INPUT}", self.moment(&self.moment(INPUT)))
+        format!("{} <> {INPUT}", self.local(&self.moment(INPUT)))
     }
 
     /// By how much the clock was ahead, long before this moment, of what it is now.
     fn lead(&self) -> String {
         let long_before = format!("({} - {FAR})", self.moment(INPUT));
-        format!("({} - ({INPUT} - {FAR}))", self.moment(&long_before))
+        format!("({} - ({INPUT} - {FAR}))", self.local(&long_before))
     }
 
     /// The earlier moment that showed the same local time, if the clock was put back.
@@ -64,7 +75,7 @@ impl Clock {
 
     /// The local time came twice.
     fn is_ambiguous(&self) -> String {
-        let same = format!("{} = {INPUT}", self.moment(&self.earlier()));
+        let same = format!("{} = {INPUT}", self.local(&self.earlier()));
         format!("({} > '0'::interval AND {same})", self.lead())
     }
 }
@@ -94,8 +105,10 @@ pub(super) fn apply(scope: &Scope<'_>, draft: Draft, tz: &Tz, path: &str) -> Opt
         return scope.problem(path, format!("the source refuses the time zone: {words}"));
     }
     let draft = naive(scope, draft, path)?;
+    // The entity's own zone is the session's while its rows are read.
+    let is_session = scope.timezone == Some(zone);
     let clock = Clock {
-        zone: quote_literal(zone),
+        zone: (!is_session).then(|| quote_literal(zone)),
     };
     let moment = clock.moment(INPUT);
     if is_without_changes(zone) {
