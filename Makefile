@@ -25,7 +25,9 @@ dev: build ## the same, and stay up to be looked at
 build: setup
 	cargo build --release --locked -p drover-cli
 
+# The end-to-end tests run the binary that stands beside them.
 test: setup ## every test, on private PostgreSQL servers
+	cargo build --locked -p drover-cli
 	cargo test --workspace --locked
 
 lint: setup ## format check, clippy without a warning

@@ -3,9 +3,11 @@
 #
 #   deploy/bench.sh [SCALE] [ROUNDS]        1 is about 250,000 rows; default 4, 3 rounds
 #
-# The pipes copy every table of the demo's plan unchanged into a database of the same schema, two at a time, the
-# biggest first, and build its keys, indexes and foreign keys afterwards. Drover remaps keys, rewrites references, keeps
-# the id map and the ledger, and rebuilds the target's keys. Prints each round, the medians and their ratio.
+# "pipes" copies every table of the demo's plan unchanged into a database of the same schema, two at a time, the biggest
+# first, and builds its keys, indexes and foreign keys afterwards. "shaped" does the same with the rows that Drover made,
+# as if somebody had already cleaned and remapped them: into the target's schema, with the target's keys and indexes.
+# Drover reads through the plan's rules, remaps keys, rewrites references, keeps the id map and the ledger, and rebuilds
+# the target's keys. Prints each round, the medians and their ratios.
 set -euo pipefail
 scale=${1:-4}
 rounds=${2:-3}
@@ -41,18 +43,26 @@ tables=$(sql legacy -At -c "select relname from pg_class where relnamespace = 'p
 rows=0
 for table in $tables; do rows=$((rows + $(sql legacy -At -c "select count(*) from $table"))); done
 echo "$rows rows in $(echo "$tables" | wc -w) tables, scale $scale, $rounds rounds"
-as "$bin/pg_dump" -h "$dir" -p "$port" -U postgres --section=pre-data legacy >"/tmp/drover-bench-pre.$port"
-as "$bin/pg_dump" -h "$dir" -p "$port" -U postgres --section=post-data legacy >"/tmp/drover-bench-post.$port"
+tmp=/tmp/drover-bench.$port
+dump() {
+    for section in pre post; do
+        as "$bin/pg_dump" -h "$dir" -p "$port" -U postgres --schema=public --section=$section-data "$1" |
+            grep -v '^CREATE SCHEMA public' >"$tmp.$1-$section"
+    done
+}
+dump legacy
+dump target_template
 
+# pipes FROM TABLES SECTIONS: time to pipe tables into a copy of their schema and to build its keys.
 pipes() {
     sql postgres -c 'drop database if exists copy' -c 'create database copy'
-    sql copy -f "/tmp/drover-bench-pre.$port" >/dev/null
+    sql copy -f "$tmp.$3-pre" >/dev/null
     sql postgres -c checkpoint
     local begun
     begun=$(now)
-    echo "$tables" | xargs -P 2 -I{} sh -c \
-        "psql -Xqd '$(url legacy)' -c 'copy {} to stdout (format binary)' | psql -Xqd '$(url copy)' -c 'copy {} from stdin (format binary)'"
-    sql copy -f "/tmp/drover-bench-post.$port" >/dev/null
+    echo "$2" | xargs -P 2 -I{} sh -c \
+        "psql -Xqd '$(url "$1")' -c 'copy {} to stdout (format binary)' | psql -Xqd '$(url copy)' -c 'copy {} from stdin (format binary)'"
+    sql copy -f "$tmp.$3-post" >/dev/null
     sql copy -c analyze
     since "$begun"
 }
@@ -68,12 +78,15 @@ migrate() {
     rm -f "$dir.json" "$dir.err"
 }
 
-p=() m=()
+shapes=$(sql target_template -At -c "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'")
+p=() m=() c=()
 for ((i = 1; i <= rounds; i++)); do
-    p+=("$(pipes)"); m+=("$(migrate)")
-    echo "round $i: pipes ${p[-1]} s, drover ${m[-1]} s"
+    p+=("$(pipes legacy "$tables" legacy)"); m+=("$(migrate)")
+    biggest=$(sql app -At -c "select relname from pg_class where relname = any(string_to_array('$(echo $shapes)', ' ')) order by pg_table_size(oid) desc")
+    c+=("$(pipes app "$biggest" target_template)")
+    echo "round $i: pipes ${p[-1]} s, shaped ${c[-1]} s, drover ${m[-1]} s"
 done
-pm=$(printf '%s\n' "${p[@]}" | median)
-mm=$(printf '%s\n' "${m[@]}" | median)
-echo "medians: pipes $pm s, drover $mm s, ratio $(echo "scale=2; $mm / $pm" | bc), $(echo "$rows / $mm" | bc) rows/s"
-rm -f "/tmp/drover-bench-pre.$port" "/tmp/drover-bench-post.$port"
+pm=$(printf '%s\n' "${p[@]}" | median) mm=$(printf '%s\n' "${m[@]}" | median) cm=$(printf '%s\n' "${c[@]}" | median)
+echo "medians: pipes $pm s, shaped $cm s, drover $mm s ($(echo "$rows / $mm" | bc) rows/s);" \
+    "drover is $(echo "scale=2; $mm / $pm" | bc) of the pipes, $(echo "scale=2; $mm / $cm" | bc) of the shaped pipes"
+rm -f "$tmp".*

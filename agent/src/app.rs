@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::query::Desk;
 use crate::session::Session;
 
-/// What an agent is configured with.
-#[derive(Debug, Clone)]
+/// What an agent is configured with. Not printable: its connections hold passwords.
+#[derive(Clone)]
 pub struct AgentSettings {
     /// Its name.
     pub agent_id: String,

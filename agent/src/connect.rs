@@ -87,11 +87,13 @@ pub async fn open(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnect
     }
 }
 
-/// A server that answers and says no: class 28 and an unknown database are the operator's.
+/// A server that answers and says no: what follows depends on why.
 fn refused(mut failure: Failure) -> Failure {
     let code = failure.sqlstate.as_deref().unwrap_or_default();
-    if code.starts_with("28") || code == "3D000" || code == "42501" {
+    if code.starts_with("28") || code == "42501" {
         failure.kind = FailureKind::Denied;
+    } else if code == "3D000" {
+        failure.kind = FailureKind::Unreachable;
     } else if code.starts_with("53") {
         failure.kind = FailureKind::Exhausted;
     }

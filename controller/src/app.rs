@@ -14,6 +14,7 @@ use proto::runtime::clock;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
@@ -91,7 +92,9 @@ impl From<StoreError> for RunError {
 pub async fn check(plan_text: &str, link: AgentLink) -> Result<CompiledPlan, RunError> {
     let plan = plan::parse(plan_text)?;
     let (agent, _frames) = Agent::greet(link).await?;
-    Ok(compile_plan(&agent, &plan).await?)
+    Ok(compile_plan(&agent, &plan)
+        .instrument(info_span!("plan"))
+        .await?)
 }
 
 /// Runs a plan to its end; a migration that was begun goes on where it stopped.
@@ -109,7 +112,9 @@ pub async fn run(
     });
     let (agent, frames) = Agent::greet(link).await?;
     let (source, destination) = identify(&agent, &connections(&plan)).await?;
-    let compiled = compile_plan(&agent, &plan).await?;
+    let compiled = compile_plan(&agent, &plan)
+        .instrument(info_span!("plan"))
+        .await?;
     let store = Store::connect(request.metadata.clone(), &request.schema).await?;
     let mut lock = store.lock_migration(&compiled.name).await?;
     let state = read_state(&agent, &connections(&plan), &compiled.name).await?;

@@ -11,6 +11,7 @@ use proto::domain::frame::{
     PrepareOrder, Query, QueryAnswer, RunOrder,
 };
 use proto::domain::record::MigrationOrchestration;
+use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use crate::partition::{SETTLING, partitions, wished_parts};
@@ -220,11 +221,12 @@ impl Job {
                 entity: entity.entity.clone(),
                 parts: wished_parts(lanes),
             };
+            let asked = self.ask(query, LONG).instrument(info_span!("partition"));
             let QueryAnswer::Sampled {
                 bounds,
                 records_total,
                 is_exact,
-            } = self.ask(query, LONG).await?
+            } = asked.await?
             else {
                 return Err(misfit());
             };

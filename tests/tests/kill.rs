@@ -31,12 +31,12 @@ async fn fingerprint(clinic: &Clinic) -> Result<Vec<String>> {
         .collect();
     all.extend(clinic.definitions().await?);
     for sql in [
-        "select 'map ' || count(*) || md5(string_agg(m, '' order by m)) from (select concat_ws(' ', source_table, source_id, \
+        "select 'map ' || count(*) || ' ' || coalesce(sum(hashtextextended(m, 0)), 0) from (select concat_ws(' ', source_table, source_id, \
              destination_table, destination_id, mapping_metadata) m from drover.migration_mapping) x",
-        "select 'errors ' || count(*) || md5(string_agg(m, '' order by m)) from (select concat_ws(' ', n.entity, source_record_id, \
+        "select 'errors ' || count(*) || ' ' || coalesce(sum(hashtextextended(m, 0)), 0) from (select concat_ws(' ', n.entity, source_record_id, \
              error_code, error_message, source_data, context, is_held) m \
              from drover.error e join drover.entity n using (entity_no)) x",
-        "select 'metadata errors ' || count(*) || md5(string_agg(m, '' order by m)) from (select concat_ws(' ', entity, \
+        "select 'metadata errors ' || count(*) || ' ' || coalesce(sum(hashtextextended(m, 0)), 0) from (select concat_ws(' ', entity, \
              source_record_id, error_code, source_data) m from drover_meta.migration_error) x",
         "select 'counts ' || string_agg(concat_ws(' ', entity, status, records_total, records_read, records_processed, \
              records_failed, records_held, records_filtered), '; ' order by entity) from drover_meta.entity_migration_status",
@@ -108,8 +108,7 @@ async fn check_oracle(clinic: &Clinic) -> Result<()> {
         let digest = |relation: String| {
             format!(
                 "set timezone = 'UTC'; set jit = off; \
-                 select count(*) || md5(string_agg(h, '' order by h)) \
-                 from (select md5(to_jsonb(t)::text) h from {relation} t) x"
+                 select count(*) || ' ' || sum(hashtextextended(to_jsonb(t)::text, 0)) from {relation} t"
             )
         };
         let expected = clinic

@@ -148,7 +148,11 @@ impl StoreError {
         let mut message = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            message = format!("{message}: {error}");
+            let words = error.to_string();
+            // Some errors of the driver say their cause already.
+            if !message.ends_with(&words) {
+                message = format!("{message}: {words}");
+            }
             cause = error.source();
         }
         Failure {

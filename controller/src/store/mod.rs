@@ -42,8 +42,8 @@ use transact::transact;
 /// Schema of the metadata where nothing else is said.
 pub const DEFAULT_SCHEMA: &str = "drover_meta";
 
-/// The metadata database.
-#[derive(Debug, Clone)]
+/// The metadata database. Not printable: its options hold a password.
+#[derive(Clone)]
 pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,

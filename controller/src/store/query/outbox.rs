@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
+use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 /// An event to be delivered.
@@ -57,6 +58,7 @@ pub async fn insert(
     .bind(types)
     .bind(data)
     .execute(conn)
+    .instrument(info_span!("event", events = events.len()))
     .await?;
     Ok(())
 }

@@ -85,6 +85,34 @@ pub fn compile(
     log.finish(compiled)
 }
 
+/// Several active entities with one destination table are not supported yet.
+fn one_source_each(context: &Context<'_>, all: &[Resolved<'_>]) {
+    let active: Vec<&Resolved<'_>> = all
+        .iter()
+        .filter(|one| one.entity.is_active.unwrap_or(true))
+        .collect();
+    for (index, entity) in active.iter().enumerate() {
+        let Some(table) = entity.destination else {
+            continue;
+        };
+        let earlier = active[..index].iter().find(|other| {
+            other
+                .destination
+                .is_some_and(|known| known.name == table.name)
+        });
+        if let Some(other) = earlier {
+            context.log.add(
+                format!("{}.destination_entity", entity.path),
+                format!(
+                    "{} is written by {} already; many sources for one table are not supported yet",
+                    table.name,
+                    other.name()
+                ),
+            );
+        }
+    }
+}
+
 /// Every entity in topological order; `None` with problems noted.
 fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
     let resolved: Vec<Resolved<'_>> = context
@@ -98,6 +126,7 @@ fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
         .iter()
         .map(|entity| entity::compile(context, &resolved, entity))
         .collect();
+    one_source_each(context, &resolved);
     let order = ordered(context, &resolved)?;
     let compiled: Vec<CompiledEntity> = compiled.into_iter().collect::<Option<_>>()?;
     Some(

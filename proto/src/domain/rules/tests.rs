@@ -193,7 +193,10 @@ fn arithmetic_keeps_bounds() {
 #[test]
 fn times_have_two_verdicts_behind_one_guard() {
     let made = draft("[{col: made}, {tz: {}}]");
-    assert_eq!(made.sql, "(src.\"made\" AT TIME ZONE 'America/Chicago')");
+    // The entity's own zone is the session's; another one is named.
+    assert_eq!(made.sql, "(src.\"made\")::timestamptz");
+    let there = draft("[{col: made}, {tz: {from: Europe/Berlin, ambiguous: latest}}]");
+    assert_eq!(there.sql, "(src.\"made\" AT TIME ZONE 'Europe/Berlin')");
     let codes: Vec<&str> = made
         .faults
         .iter()
@@ -216,7 +219,7 @@ fn times_have_two_verdicts_behind_one_guard() {
     assert!(
         draft(other)
             .sql
-            .contains("('2000-01-01 00:00'::timestamp AT TIME ZONE")
+            .contains("('2000-01-01 00:00'::timestamp)::timestamptz")
     );
 }
 
