@@ -249,11 +249,7 @@ impl KeyList {
     }
 
     fn len(&self) -> usize {
-        if self.width == 0 {
-            0
-        } else {
-            self.ends.len() / self.width
-        }
+        self.ends.len().checked_div(self.width).unwrap_or_default()
     }
 
     fn bytes(&self) -> usize {

@@ -24,7 +24,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const PAGE: i64 = 500;
 
 /// A migration and where its records are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Found {
     /// Name of the connection it was found through.
     pub place: String,
@@ -35,7 +35,7 @@ pub struct Found {
 }
 
 /// A database that holds records.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Place {
     /// Name of its connection.
     pub name: String,

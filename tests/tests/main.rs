@@ -1,5 +1,6 @@
 //! End to end: one binary, one private PostgreSQL, many databases.
-#![allow(missing_docs)]
+// Helpers of a test binary are tests too, whatever the lint thinks of them.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod clinic;
 mod faults;

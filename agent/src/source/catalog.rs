@@ -137,7 +137,7 @@ async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, 
     for sql in [&scalar, &select] {
         match (&mut *connection).prepare(sql).await {
             Ok(statement) if sql == &select => {
-                let Some(oid) = statement.columns().first().and_then(|c| type_oid(c)) else {
+                let Some(oid) = statement.columns().first().and_then(type_oid) else {
                     return Ok(Probed::Refused("its type is not known".to_owned()));
                 };
                 if let Some(name) = volatile_function(connection, &select).await? {

@@ -51,7 +51,7 @@ fn parse_naive(text: &str) -> Option<NaiveDateTime> {
 
 fn micros(at: NaiveDateTime) -> Option<[u8; 8]> {
     // PostgreSQL keeps microseconds; a longer fraction would be cut in silence.
-    if at.and_utc().timestamp_subsec_nanos() % 1000 != 0 {
+    if !at.and_utc().timestamp_subsec_nanos().is_multiple_of(1000) {
         return None;
     }
     let epoch = NaiveDate::from_ymd_opt(2000, 1, 1)?.and_hms_opt(0, 0, 0)?;
