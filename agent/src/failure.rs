@@ -77,9 +77,28 @@ fn plain(error: &sqlx::Error) -> String {
 /// Words for a server's error. Messages of classes that can quote a value are replaced.
 pub fn describe(error: &PgDatabaseError) -> String {
     let code = error.code();
-    let mut words = match code.get(..2).unwrap_or_default() {
-        "22" | "23" | "P0" => condition(code).to_owned(),
-        _ => error.message().to_owned(),
+    // Only PostgreSQL's own words about itself are repeated; a function or a trigger could say
+    // anything, and it leaves a context.
+    let is_own = error.r#where().is_none()
+        && matches!(
+            code.get(..2).unwrap_or_default(),
+            "08" | "0A"
+                | "25"
+                | "28"
+                | "3D"
+                | "3F"
+                | "40"
+                | "42"
+                | "53"
+                | "54"
+                | "55"
+                | "57"
+                | "58"
+        );
+    let mut words = if is_own {
+        error.message().to_owned()
+    } else {
+        condition(code).to_owned()
     };
     if let Some(column) = error.column() {
         words.push_str(&format!(", column {column}"));
@@ -107,10 +126,15 @@ fn condition(code: &str) -> &'static str {
         "23505" => "a row with this key is already there",
         "23514" => "a check constraint refuses the row",
         "23P01" => "an exclusion constraint refuses the row",
+        "42501" => "a right is missing",
+        "53100" => "the disk is full",
+        "DR001" => "the partition has another holder",
         _ => match code.get(..2).unwrap_or_default() {
             "22" => "the data does not fit",
             "23" => "a constraint refuses the row",
-            _ => "raised by a function or trigger",
+            "53" => "a resource is used up",
+            "XX" => "an internal error of the server",
+            _ => "refused inside a function or trigger",
         },
     }
 }

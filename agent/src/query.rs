@@ -232,6 +232,7 @@ async fn prepare(
     let of_source = state::identify(&mut reader).await?;
     close(reader).await;
     let mut connection = install::open_installed(destination).await?;
+    install::end_orphan_builds(&mut connection, order.migration_id).await?;
     let of_destination = state::identify(&mut connection).await?;
     install::record_start(&mut connection, order, &of_source, &of_destination).await?;
     let found = state::read_state(&mut connection, &order.plan.name).await?;

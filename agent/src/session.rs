@@ -136,14 +136,21 @@ async fn lane<L: LeaseStore>(
 ) {
     let mut connections = LaneConnections::default();
     loop {
-        let next = async { assignments.lock().await.recv().await };
-        let assignment = tokio::select! {
-            biased;
-            () = drain.cancelled() => break,
-            assignment = next => assignment,
+        // The queue ends when the session does; until then what is drained is given back.
+        let Some(assignment) = assignments.lock().await.recv().await else {
+            break;
         };
-        let Some(assignment) = assignment else { break };
         let partition_id = assignment.partition_id;
+        if drain.is_cancelled() {
+            let reason = Release::Drained;
+            let _ = frames
+                .send(AgentFrame::Released {
+                    partition_id,
+                    reason,
+                })
+                .await;
+            continue;
+        }
         let reason = hold(
             &desk,
             &*lease,

@@ -14,7 +14,7 @@ use proto::runtime::clock;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
@@ -116,7 +116,7 @@ pub async fn run(
         .instrument(info_span!("plan"))
         .await?;
     let store = Store::connect(request.metadata.clone(), &request.schema).await?;
-    let mut lock = store.lock_migration(&compiled.name).await?;
+    let lock = store.lock_migration(&compiled.name).await?;
     let state = read_state(&agent, &connections(&plan), &compiled.name).await?;
     if let Some(state) = &state {
         check_start(state, &compiled, &source, &destination)?;
@@ -171,9 +171,9 @@ pub async fn run(
             failure,
         },
     };
-    lock.check().await?;
     let outcome = finish(&mut job, ending, &view).await?;
-    release(lock).await?;
+    // It ends with its session, if not before.
+    let _ = release(lock).await;
     Ok(outcome)
 }
 
@@ -195,7 +195,8 @@ async fn enlist(
         Found::One(_) | Found::None | Found::Ambiguous(_) => None,
     };
     if let Some(known) = known {
-        check_known(&known, state)?;
+        let has_begun = !store.partitions(known.id).await?.is_empty();
+        check_known(&known, state, has_begun)?;
         if known.status == MigrationStatus::Completed {
             return Ok(known);
         }
@@ -218,6 +219,7 @@ async fn enlist(
 fn check_known(
     known: &MigrationOrchestration,
     state: Option<&DestinationState>,
+    has_begun: bool,
 ) -> Result<(), Failure> {
     match (known.status, state) {
         (MigrationStatus::Failed, _) => Err(Failure::new(
@@ -229,10 +231,12 @@ fn check_known(
             "the destination holds another migration of this name",
         )),
         (MigrationStatus::Pending, None) => Ok(()),
+        // Stopped before the start was recorded at the destination: nothing was written.
+        (MigrationStatus::Running, None) if !has_begun => Ok(()),
         (_, None) => Err(Failure::new(
             FailureKind::IdentityChanged,
             "the destination knows nothing of this migration, which was started before: it is not \
-             the database that it was",
+             the database that it was. Migrate into another one under another name",
         )),
         (_, Some(_)) => Ok(()),
     }
@@ -273,7 +277,8 @@ async fn prepare(
         .capacity
         .min(job.compiled.limits.parallel_partitions)
         .max(1);
-    let note = job.order_run().await?;
+    let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);
+    let note = job.order_run(is_read).await?;
     view.send_modify(|view| view.notes.extend(note));
     let partitions = job.begin_load(state.partitions, lanes).await?;
     job.catch_up(&partitions).await?;
@@ -304,30 +309,44 @@ async fn finish(
         }
         Ending::Blocked { entity, failure } => {
             view.send_modify(|view| view.phase = "blocked");
-            let code = failure
-                .sqlstate
-                .clone()
-                .unwrap_or_else(|| fault_code(failure.kind));
-            job.store
-                .add_fault(migration_id, entity.as_deref(), &code, &failure.message)
-                .await?;
-            if let Some(entity) = &entity {
-                job.store
-                    .set_entity_blocked(migration_id, entity, Some(&failure.message))
-                    .await?;
+            // The metadata may suffer from the same thing: what blocked the run is what counts.
+            if let Err(error) = store_block(job, entity.as_deref(), &failure).await {
+                warn!(reason = %error.failure(), "the block could not be stored");
             }
-            let hint = policy(failure.kind).1.to_owned();
-            let block = Command::Block {
-                reason: failure.message.clone(),
-                hint,
-            };
-            job.migration = job.store.command(migration_id, &block).await?;
             Ok(RunOutcome::Blocked {
                 migration_id,
                 failure,
             })
         }
     }
+}
+
+/// Stores why the run stands still and what can be done.
+async fn store_block(
+    job: &mut Job,
+    entity: Option<&str>,
+    failure: &Failure,
+) -> Result<(), StoreError> {
+    let id = job.migration.id;
+    let code = failure
+        .sqlstate
+        .clone()
+        .unwrap_or_else(|| fault_code(failure.kind));
+    let hint = policy(failure.kind).1.to_owned();
+    let block = Command::Block {
+        reason: failure.message.clone(),
+        hint,
+    };
+    job.migration = job.store.command(id, &block).await?;
+    if let Some(entity) = entity {
+        job.store
+            .set_entity_blocked(id, entity, Some(&failure.message))
+            .await?;
+    }
+    job.store
+        .add_fault(id, entity, &code, &failure.message)
+        .await
+        .map(drop)
 }
 
 fn fault_code(kind: FailureKind) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::domain::failure::{Failure, FailureKind, Policy, policy};
 use proto::domain::frame::{AgentFrame, BatchReport, Release};
+use proto::runtime::backoff::Backoff;
 use uuid::Uuid;
 
 use crate::quarantine::over_limit;
@@ -40,8 +41,10 @@ pub struct Intake {
 pub struct Retry {
     /// The present.
     pub now: Moment,
-    /// Delay before the next try.
-    pub delay: Moment,
+    /// Delays between tries.
+    pub backoff: Backoff,
+    /// In `[0, 1)`.
+    pub random: f64,
     /// Tries in all.
     pub max_retries: u32,
 }
@@ -102,6 +105,7 @@ impl Intake {
         if let Some(partition) = run.partition_mut(report.partition_id) {
             partition.totals = report.totals;
             partition.in_flight = 0;
+            partition.step.progressed();
         }
         self.touched.insert(report.entity.clone());
         let consequence = judge(run, &report.entity);
@@ -156,7 +160,10 @@ impl Intake {
         let Some(partition) = run.partition_mut(partition_id) else {
             return Consequence::None;
         };
-        let tries = partition.step.fail(retry.now + retry.delay);
+        let delay = retry
+            .backoff
+            .delay(partition.step.tries() + 1, retry.random);
+        let tries = partition.step.fail(retry.now + delay);
         let consequence = consequence(entity, failure, tries, retry.max_retries);
         let phase = match consequence {
             Consequence::Block { .. } => PartitionPhase::Blocked,
@@ -205,7 +212,7 @@ pub fn consequence(
 }
 
 /// Whether an entity has too many bad rows by now.
-fn judge(run: &RunWork, entity: &str) -> Consequence {
+pub fn judge(run: &RunWork, entity: &str) -> Consequence {
     let Some(work) = run.entity(entity) else {
         return Consequence::None;
     };

@@ -103,6 +103,25 @@ pub fn check_start(
         .iter()
         .map(|entity| (entity.entity.as_str(), entity.hash.as_str()))
         .collect();
+    let added = compiled
+        .entities
+        .iter()
+        .filter(|entity| entity.is_active)
+        .find(|entity| {
+            !state
+                .entity_hashes
+                .iter()
+                .any(|(known, _)| *known == entity.entity)
+        });
+    if let Some(added) = added.filter(|_| !state.partitions.is_empty()) {
+        return Err(Failure::new(
+            FailureKind::PlanChanged,
+            format!(
+                "entity {} was not part of the plan when the migration was started",
+                added.entity
+            ),
+        ));
+    }
     for (entity, hash) in &state.entity_hashes {
         if now.get(entity.as_str()) != Some(&hash.as_str()) {
             return Err(Failure::new(
@@ -137,13 +156,14 @@ impl Job {
         }
     }
 
-    /// Has a snapshot held, where the plan wants one, and sends the run's order. Tells in words when
-    /// the run goes on under another snapshot than it began with.
+    /// Has a snapshot held, where the plan wants one and rows are left to read, and sends the run's
+    /// order. Tells in words when the run goes on under another snapshot than it began with.
     ///
     /// # Errors
     /// `SnapshotLost` when the source's tables were written to since.
-    pub async fn order_run(&self) -> Result<Option<String>, Failure> {
+    pub async fn order_run(&self, is_read: bool) -> Result<Option<String>, Failure> {
         let (snapshot, note) = match self.compiled.consistency {
+            _ if is_read => (None, None),
             Consistency::None => (None, None),
             Consistency::Snapshot => {
                 let (snapshot, note) = self.hold_snapshot().await?;

@@ -19,10 +19,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::intake::{Consequence, Intake, Retry, consequence};
+use crate::intake::{Consequence, Intake, Retry, consequence, judge};
 use crate::prepare::Job;
 use crate::progress::{self, EntityProgress, ProgressView, Throughput};
-use crate::schedule::{Action, RunWork, Step};
+use crate::schedule::{Action, EntityWork, RunWork, Step};
 
 /// Reports are persisted at least this often.
 const TICK: Duration = Duration::from_millis(250);
@@ -91,6 +91,17 @@ impl<L: LeaseStore> Reconciler<L> {
         mut frames: mpsc::Receiver<AgentFrame>,
         shutdown: CancellationToken,
     ) -> Result<(Ending, Job), Failure> {
+        for entity in self
+            .run
+            .entities
+            .iter()
+            .map(|work| work.entity.clone())
+            .collect::<Vec<_>>()
+        {
+            // What was over its limit before is so until the limit is raised.
+            let consequence = judge(&self.run, &entity);
+            self.follow(consequence).await?;
+        }
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -154,7 +165,11 @@ impl<L: LeaseStore> Reconciler<L> {
         if self.run.running() > 0 || !self.renewal.can_begin(now) {
             return Ok(false);
         }
-        match self.job.order_run().await {
+        match self
+            .job
+            .order_run(self.run.entities.iter().all(EntityWork::is_settled))
+            .await
+        {
             Ok(note) => {
                 self.renewal = Step::Done;
                 self.note(note);
@@ -249,7 +264,8 @@ impl<L: LeaseStore> Reconciler<L> {
     async fn take(&mut self, frame: AgentFrame) -> Result<(), Failure> {
         let retry = Retry {
             now: self.begun.elapsed(),
-            delay: self.backoff.delay(2, rand::random()),
+            backoff: self.backoff,
+            random: rand::random(),
             max_retries: self.job.compiled.limits.max_retries,
         };
         let consequence = self.intake.frame(&mut self.run, frame, retry);
@@ -303,7 +319,8 @@ impl<L: LeaseStore> Reconciler<L> {
             Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
             Action::Assign(_) | Action::RebuildForeignKeys | Action::Finish => None,
         };
-        let delay = self.backoff.delay(2, rand::random());
+        let failed = self.run.step_mut(&action).map_or(0, |step| step.tries()) + 1;
+        let delay = self.backoff.delay(failed, rand::random());
         let tries = self
             .run
             .step_mut(&action)
@@ -443,11 +460,7 @@ impl<L: LeaseStore> Reconciler<L> {
             .iter()
             .filter(|entity| !entity.is_active);
         entities.extend(skipped.map(skipped_progress));
-        let is_rebuilding = self
-            .run
-            .entities
-            .iter()
-            .all(crate::schedule::EntityWork::is_settled);
+        let is_rebuilding = self.run.entities.iter().all(EntityWork::is_settled);
         self.view.send_modify(|view| {
             view.phase = if is_rebuilding {
                 "rebuilding"

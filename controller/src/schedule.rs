@@ -77,6 +77,21 @@ impl Step {
         tries
     }
 
+    /// Failed tries since it last got further.
+    pub const fn tries(self) -> u32 {
+        match self {
+            Self::Open { tries, .. } | Self::Running { tries } => tries,
+            Self::Done => 0,
+        }
+    }
+
+    /// It got further: earlier failures no longer count.
+    pub fn progressed(&mut self) {
+        if let Self::Running { tries } = self {
+            *tries = 0;
+        }
+    }
+
     /// It was let go without a fault.
     pub fn reopen(&mut self) {
         if let Self::Running { tries } = *self {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod clinic;
+mod commands;
 mod faults;
 mod fence;
 mod kill;

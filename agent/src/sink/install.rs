@@ -49,6 +49,28 @@ fn migration_failure(error: &MigrateError) -> Failure {
     }
 }
 
+/// Ends what a killed process left building: such a backend notices only when its index is done. No
+/// other process can be building, since the migration is locked.
+pub async fn end_orphan_builds(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
+         where datname = current_database() and pid <> pg_backend_pid() and application_name = $1",
+    )
+    .bind(build_marker(migration_id))
+    .execute(connection)
+    .await
+    .map(drop)
+    .during("end what a killed run left building")
+}
+
+/// `application_name` of a session that builds for a migration.
+pub fn build_marker(migration_id: Uuid) -> String {
+    format!("drover build {migration_id}")
+}
+
 /// Records migration and entities; what is there already stays as it is.
 ///
 /// # Errors

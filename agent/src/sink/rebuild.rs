@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
+use super::install::build_marker;
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 
@@ -34,7 +35,7 @@ pub async fn rebuild_keys(
     migration_id: Uuid,
     entity_no: i32,
 ) -> Result<(), Failure> {
-    let mut connection = open(destination, Purpose::Build).await?;
+    let mut connection = open_build(destination, migration_id).await?;
     let objects: Vec<Journalled> = sqlx::query_as(
         "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
          where migration_id = $1 and entity_no = $2 and state = 'dropped' and kind <> 'foreign_key' \
@@ -80,7 +81,7 @@ pub async fn rebuild_foreign_keys(
     destination: &PgConnectOptions,
     migration_id: Uuid,
 ) -> Result<(), Failure> {
-    let mut connection = open(destination, Purpose::Build).await?;
+    let mut connection = open_build(destination, migration_id).await?;
     let objects = foreign_keys(&mut connection, migration_id).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
     for object in objects {
@@ -89,7 +90,9 @@ pub async fn rebuild_foreign_keys(
         by_table.entry(table).or_default().push(object);
     }
     stream::iter(by_table.into_values().map(Ok))
-        .try_for_each_concurrent(VALIDATIONS, |objects| validate(destination, objects))
+        .try_for_each_concurrent(VALIDATIONS, |objects| {
+            validate(destination, migration_id, objects)
+        })
         .await?;
     let left: i64 = sqlx::query_scalar(
         "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
@@ -109,8 +112,12 @@ pub async fn rebuild_foreign_keys(
 }
 
 /// Validates the foreign keys of one table.
-async fn validate(destination: &PgConnectOptions, objects: Vec<Journalled>) -> Result<(), Failure> {
-    let mut connection = open(destination, Purpose::Build).await?;
+async fn validate(
+    destination: &PgConnectOptions,
+    migration_id: Uuid,
+    objects: Vec<Journalled>,
+) -> Result<(), Failure> {
+    let mut connection = open_build(destination, migration_id).await?;
     for object in &objects {
         let rest = object.create_sql.get(1..).unwrap_or_default();
         let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
@@ -120,6 +127,19 @@ async fn validate(destination: &PgConnectOptions, objects: Vec<Journalled>) -> R
     }
     close(connection).await;
     Ok(())
+}
+
+/// A session that a successor of this process finds and ends.
+async fn open_build(
+    destination: &PgConnectOptions,
+    migration_id: Uuid,
+) -> Result<PgConnection, Failure> {
+    let mut connection = open(destination, Purpose::Build).await?;
+    let mark = format!("set application_name = '{}'", build_marker(migration_id));
+    run_sql(&mut connection, &mark)
+        .await
+        .during("mark a session")?;
+    Ok(connection)
 }
 
 async fn foreign_keys(

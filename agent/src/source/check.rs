@@ -1,7 +1,7 @@
 //! Checks a compiled plan against both databases without reading or writing a row.
 
-use proto::domain::compiled::{CompiledEntity, CompiledPlan};
-use proto::domain::failure::Failure;
+use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConstraintMode};
+use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
 use sqlx::Executor;
 use sqlx::postgres::PgConnection;
@@ -17,6 +17,7 @@ pub async fn check_plan(
     let mut problems = Vec::new();
     for entity in plan.entities.iter().filter(|entity| entity.is_active) {
         let mut found = Vec::new();
+        read_right(source, entity).await?;
         found.extend(unknown_zone(source, entity).await?);
         found.extend(prepare_select(source, entity).await?);
         found.extend(hidden_rows(source, entity).await?);
@@ -88,29 +89,62 @@ async fn hidden_rows(
     }))
 }
 
+/// What the destination's role must be able to do; a missing right is a failure, not a problem of
+/// the plan.
 async fn write_rights(
     destination: &mut PgConnection,
     entity: &CompiledEntity,
-) -> Result<Vec<String>, Failure> {
-    let (is_filtered, can_insert): (bool, bool) = sqlx::query_as(
-        "select row_security_active($1::regclass), has_table_privilege($1::regclass, 'insert')",
+) -> Result<Option<String>, Failure> {
+    let rights: (bool, bool, bool, bool) = sqlx::query_as(
+        "select row_security_active(c.oid), has_table_privilege(c.oid, 'insert'), pg_has_role(c.relowner, 'usage'), \
+                has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
+         from pg_class c where c.oid = $1::regclass",
     )
     .bind(entity.destination.quoted())
     .fetch_one(destination)
     .await
     .during("check the rights at the destination")?;
-    let mut problems = Vec::new();
-    if is_filtered {
-        problems.push(format!(
-            "COPY into {} needs a role that bypasses row level security",
-            entity.destination
-        ));
-    }
+    let (is_filtered, can_insert, is_owner, can_create) = rights;
+    let table = &entity.destination;
     if !can_insert {
-        problems.push(format!(
-            "the destination's role may not insert into {}",
-            entity.destination
+        return Err(denied(format!(
+            "the destination's role may not insert into {table}"
+        )));
+    }
+    if !is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {
+        return Err(denied(format!(
+            "the destination's role must own {table} to rebuild its keys, or the plan says `constraints: keep`"
+        )));
+    }
+    if !can_create {
+        return Err(denied(
+            "the destination's role may not create schema drover".to_owned(),
         ));
     }
-    Ok(problems)
+    let words = format!("COPY into {table} needs a role that bypasses row level security");
+    Ok(is_filtered.then_some(words))
+}
+
+async fn read_right(source: &mut PgConnection, entity: &CompiledEntity) -> Result<(), Failure> {
+    let can_read: bool = sqlx::query_scalar(
+        "select has_table_privilege(c.oid, 'select') or not exists (select from pg_attribute a \
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
+               and not has_column_privilege(c.oid, a.attnum, 'select')) \
+         from pg_class c where c.oid = $1::regclass",
+    )
+    .bind(entity.read.source.quoted())
+    .fetch_one(source)
+    .await
+    .during("check the rights at the source")?;
+    if can_read {
+        return Ok(());
+    }
+    Err(denied(format!(
+        "the source's role may not read {}",
+        entity.read.source
+    )))
+}
+
+fn denied(message: String) -> Failure {
+    Failure::new(FailureKind::Denied, message)
 }

@@ -102,7 +102,8 @@ impl SnapshotHolder {
 }
 
 async fn ping(connection: &mut PgConnection) -> bool {
-    run_sql(connection, "select 1").await.is_ok()
+    let answer = tokio::time::timeout(PING, run_sql(connection, "select 1")).await;
+    matches!(answer, Ok(Ok(())))
 }
 
 async fn export(connection: &mut PgConnection) -> Result<String, Failure> {

@@ -121,15 +121,15 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         ),
         K::SnapshotLost => (
             Policy::Operator,
-            "set `defaults.consistency: none` in the plan and run it again, or start over with a fresh destination",
+            "set `defaults.consistency: none` in the plan and run it again, or start over under another name with a fresh destination",
         ),
         K::TooManyErrors => (
             Policy::Operator,
-            "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and use a fresh destination",
+            "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and migrate under another name into a fresh destination",
         ),
         K::RowRefused => (
             Policy::Operator,
-            "mend the row at the source under `consistency: none`, or start over with a rule that quarantines it",
+            "mend the row at the source under `consistency: none`, or start over under another name with a rule that quarantines it",
         ),
         K::ConstraintBroken => (
             Policy::Operator,

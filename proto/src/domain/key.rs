@@ -71,96 +71,81 @@ impl ReadRule {
             .fields
             .iter()
             .enumerate()
-            .map(|(at, field)| format!("{field} AS c{}", at + 1))
+            .map(|(at, field)| format!("{} AS c{}", run.apply(field), at + 1))
             .collect();
-        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
-        run.apply(&format!(
+        format!(
             "SELECT {} FROM {} AS src{} ORDER BY {}",
             fields.join(", "),
             self.source.quoted(),
-            where_clause(self.conditions(range, self.filter.as_deref().map(wrap))),
-            order.join(", ")
-        ))
+            where_clause(self.conditions(range, self.condition(run))),
+            self.key_columns()
+        )
     }
 
     /// The first `limit` keys of a range as text, in key order, filter or not.
     pub fn select_keys(&self, range: &KeyRange, limit: usize) -> String {
-        let texts: Vec<String> = self
-            .key
-            .iter()
-            .map(|column| format!("{}::text", column.sql))
-            .collect();
-        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
         format!(
             "SELECT {} FROM {} AS src{} ORDER BY {} LIMIT {limit}",
-            texts.join(", "),
+            self.key_texts(),
             self.source.quoted(),
             where_clause(self.conditions(range, None)),
-            order.join(", ")
+            self.key_columns()
         )
     }
 
     /// Keys of about `percent` of the table's pages, in key order.
     pub fn select_sample(&self, percent: f64) -> String {
-        let texts: Vec<String> = self
-            .key
-            .iter()
-            .map(|column| format!("{}::text", column.sql))
-            .collect();
-        let order: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
         format!(
             "SELECT {} FROM {} AS src TABLESAMPLE SYSTEM ({percent}) ORDER BY {}",
-            texts.join(", "),
+            self.key_texts(),
             self.source.quoted(),
-            order.join(", ")
+            self.key_columns()
         )
     }
 
     /// Key texts and the whole row as JSON, of the given keys.
     pub fn select_rows(&self, keys: &[KeyValue]) -> String {
-        let texts: Vec<String> = self
-            .key
-            .iter()
-            .map(|column| format!("{}::text", column.sql))
-            .collect();
-        let columns: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
         let keys: Vec<String> = keys
             .iter()
             .map(|key| format!("({})", self.key_literals(key)))
             .collect();
         format!(
             "SELECT {}, to_jsonb(src) FROM {} AS src WHERE ({}) IN ({})",
-            texts.join(", "),
+            self.key_texts(),
             self.source.quoted(),
-            columns.join(", "),
+            self.key_columns(),
             keys.join(", ")
         )
     }
 
     /// How many rows of a range the filter leaves out.
     pub fn count_filtered(&self, range: &KeyRange, run: &RunConstants) -> Option<String> {
-        let filter = self.filter.as_deref()?;
-        let left_out = format!("{} IS NOT TRUE", wrap(filter));
-        Some(run.apply(&format!(
+        let left_out = format!("{} IS NOT TRUE", self.condition(run)?);
+        Some(format!(
             "SELECT count(*) FROM {} AS src{}",
             self.source.quoted(),
             where_clause(self.conditions(range, Some(left_out)))
-        )))
+        ))
     }
 
     /// How many rows of a range the filter lets through.
     pub fn count_rows(&self, range: &KeyRange, run: &RunConstants) -> String {
-        run.apply(&format!(
+        format!(
             "SELECT count(*) FROM {} AS src{}",
             self.source.quoted(),
-            where_clause(self.conditions(range, self.filter.as_deref().map(wrap)))
-        ))
+            where_clause(self.conditions(range, self.condition(run)))
+        )
+    }
+
+    /// The plan's `where`, ready to run. Placeholders are replaced here and in the fields, never in a
+    /// key, which is data.
+    fn condition(&self, run: &RunConstants) -> Option<String> {
+        Some(run.apply(&wrap(self.filter.as_deref()?)))
     }
 
     /// The row comparison `(k1, k2) op ('…'::t1, '…'::t2)`.
     fn compare(&self, op: &str, key: &KeyValue) -> String {
-        let columns: Vec<&str> = self.key.iter().map(|column| column.sql.as_str()).collect();
-        format!("({}) {op} ({})", columns.join(", "), self.key_literals(key))
+        format!("({}) {op} ({})", self.key_columns(), self.key_literals(key))
     }
 
     /// The key as typed literals, to compare with the key columns.
@@ -172,6 +157,24 @@ impl ReadRule {
             .map(|(column, text)| format!("{}::{}", quote_literal(text), column.type_sql))
             .collect();
         values.join(", ")
+    }
+
+    /// The key columns, as an ORDER BY or a row has them.
+    fn key_columns(&self) -> String {
+        self.key
+            .iter()
+            .map(|column| column.sql.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The key columns as text.
+    fn key_texts(&self) -> String {
+        let texts = self
+            .key
+            .iter()
+            .map(|column| format!("{}::text", column.sql));
+        texts.collect::<Vec<_>>().join(", ")
     }
 
     fn conditions(&self, range: &KeyRange, filter: Option<String>) -> Vec<String> {
