@@ -278,11 +278,16 @@ async fn prepare(
         .min(job.compiled.limits.parallel_partitions)
         .max(1);
     let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);
-    let note = job.order_run(is_read).await?;
-    view.send_modify(|view| view.notes.extend(note));
+    let ordered = job.order_run(is_read).await?;
+    view.send_modify(|view| view.notes.extend(ordered.note));
+    let were_counted_before = ordered.is_new_snapshot && !state.partitions.is_empty();
     let partitions = job.begin_load(state.partitions, lanes).await?;
     job.catch_up(&partitions).await?;
-    job.work(&partitions, lanes).await
+    let mut run = job.work(&partitions, lanes).await?;
+    if were_counted_before {
+        run.forget_counts();
+    }
+    Ok(run)
 }
 
 /// Stores how the run ended.

@@ -42,6 +42,15 @@ pub struct Job {
     pub run_now: chrono::DateTime<chrono::Utc>,
 }
 
+/// What came of ordering a run.
+#[derive(Debug, Default)]
+pub struct Ordered {
+    /// To be told to the operator.
+    pub note: Option<String>,
+    /// No row was written under an earlier snapshot: counts taken under one say nothing any more.
+    pub is_new_snapshot: bool,
+}
+
 /// Which servers are behind the plan's connections.
 pub async fn identify(
     agent: &Agent,
@@ -161,13 +170,13 @@ impl Job {
     ///
     /// # Errors
     /// `SnapshotLost` when the source's tables were written to since.
-    pub async fn order_run(&self, is_read: bool) -> Result<Option<String>, Failure> {
-        let (snapshot, note) = match self.compiled.consistency {
-            _ if is_read => (None, None),
-            Consistency::None => (None, None),
+    pub async fn order_run(&self, is_read: bool) -> Result<Ordered, Failure> {
+        let (snapshot, ordered) = match self.compiled.consistency {
+            _ if is_read => (None, Ordered::default()),
+            Consistency::None => (None, Ordered::default()),
             Consistency::Snapshot => {
-                let (snapshot, note) = self.hold_snapshot().await?;
-                (Some(snapshot), note)
+                let (snapshot, ordered) = self.hold_snapshot().await?;
+                (Some(snapshot), ordered)
             }
         };
         let order = RunOrder {
@@ -180,16 +189,17 @@ impl Job {
         self.agent
             .order(ControllerFrame::Run(Box::new(order)))
             .await?;
-        Ok(note)
+        Ok(ordered)
     }
 
-    async fn hold_snapshot(&self) -> Result<(String, Option<String>), Failure> {
-        let active = self
+    async fn hold_snapshot(&self) -> Result<(String, Ordered), Failure> {
+        // Skipped ones too: orphan checks look at their rows.
+        let mut tables: Vec<_> = self
             .compiled
             .entities
             .iter()
-            .filter(|entity| entity.is_active);
-        let mut tables: Vec<_> = active.map(|entity| entity.read.source.clone()).collect();
+            .map(|entity| entity.read.source.clone())
+            .collect();
         tables.sort();
         tables.dedup();
         let query = Query::HoldSnapshot {
@@ -201,11 +211,23 @@ impl Job {
             _ => return Err(misfit()),
         };
         match held.continuity {
-            Continuity::First => Ok((held.snapshot_id, None)),
-            Continuity::Unchanged => Ok((
+            Continuity::First => Ok((
                 held.snapshot_id,
-                Some("going on under a new snapshot: the source's tables show no write since the last one".to_owned()),
+                Ordered {
+                    note: None,
+                    is_new_snapshot: true,
+                },
             )),
+            Continuity::Unchanged => {
+                let note = "going on under a new snapshot: the source's tables show no write since the last one";
+                Ok((
+                    held.snapshot_id,
+                    Ordered {
+                        note: Some(note.to_owned()),
+                        is_new_snapshot: false,
+                    },
+                ))
+            }
             Continuity::Changed { tables, reason } => {
                 let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
                 Err(Failure::new(

@@ -170,9 +170,12 @@ impl<L: LeaseStore> Reconciler<L> {
             .order_run(self.run.entities.iter().all(EntityWork::is_settled))
             .await
         {
-            Ok(note) => {
+            Ok(ordered) => {
                 self.renewal = Step::Done;
-                self.note(note);
+                self.note(ordered.note);
+                if ordered.is_new_snapshot {
+                    self.run.forget_counts();
+                }
                 return Ok(true);
             }
             Err(failure) => {

@@ -251,6 +251,13 @@ impl RunWork {
             + usize::from(self.finish.is_running())
     }
 
+    /// Counts were taken under another snapshot: they are estimates now.
+    pub fn forget_counts(&mut self) {
+        for entity in &mut self.entities {
+            entity.is_exact = false;
+        }
+    }
+
     /// Everything is done.
     pub fn is_finished(&self) -> bool {
         self.finish == Step::Done

@@ -95,7 +95,9 @@ begin
             from (select i.entity_no, i.id, i.is_active, i.meta, i.xid, i.source_id
                   from mapping_int8 i
                   where v_entity.key_shape = 'int8' and i.entity_no = v_entity.entity_no
-                    and i.k = case when p_id ~ '^-?[0-9]{1,18}$' then p_id::bigint end
+                    and i.k = case when p_id ~ '^-?[0-9]{1,19}$' then
+                              case when p_id::numeric between -9223372036854775808 and 9223372036854775807
+                                   then p_id::bigint end end
                   union all
                   select x.entity_no, x.id, x.is_active, x.meta, x.xid, x.source_id
                   from mapping_text x

@@ -173,6 +173,10 @@ async fn too_many_bad_rows_block_and_a_higher_limit_goes_on() -> Result<()> {
             .is_some_and(|hint| hint.contains("max_quarantined"))
     );
 
+    // The same command again is no way around the limit.
+    let again = run(&clinic).await?;
+    assert_eq!(again.code, Some(9), "{}", again.stderr);
+
     clinic.edit_plan("max_quarantined: 0", "max_quarantined: 5%")?;
     let outcome = run(&clinic).await?;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
@@ -392,5 +396,69 @@ async fn sensitive_values_reach_no_error_row_and_no_output() -> Result<()> {
         assert!(item["source_data"].get("password").is_none(), "{shown}");
         assert_eq!(item["source_data"]["email"]["redacted"], true, "{shown}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_entity_cannot_join_a_migration_that_has_begun() -> Result<()> {
+    let clinic = Clinic::new("0.01").await?;
+    let plan = std::fs::read_to_string(clinic.plan())?;
+    let treatment = plan
+        .find("- entity: treatment_plans")
+        .expect("the plan has treatment plans");
+    let end = plan[treatment..]
+        .find("\n- entity: ")
+        .map_or(plan.len(), |at| treatment + at);
+    clinic.write_plan(&format!("{}{}", &plan[..treatment], &plan[end..]))?;
+    fill_disk(&clinic, "orders").await?;
+    assert_eq!(run(&clinic).await?.code, Some(8));
+    empty_disk(&clinic, "orders").await?;
+    clinic.write_plan(&plan)?;
+    let outcome = run(&clinic).await?;
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("treatment_plans"),
+        "{}",
+        outcome.stderr
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_right_is_told_before_anything_is_made() -> Result<()> {
+    let clinic = Clinic::new("0.01").await?;
+    let role = format!("reader_{}", clinic.legacy.name);
+    let grant = "grant select on all tables in schema public to";
+    clinic
+        .legacy
+        .run(&format!("create role {role} login password 'r'; {grant} {role}; revoke select on orders_order from {role}"))
+        .await?;
+    let mut env = clinic.env();
+    env.retain(|(name, _)| name != "DROVER_CONNECTION_LEGACY");
+    let url = clinic.legacy.url().replace(
+        &format!("postgres:{}@", drover_tests::pg::PASSWORD),
+        &format!("{role}:r@"),
+    );
+    env.push(("DROVER_CONNECTION_LEGACY".to_owned(), url));
+    let outcome = drover::run(&["run", &clinic.plan()], &env).await?;
+    assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("orders_order"),
+        "{}",
+        outcome.stderr
+    );
+    let traces = "select count(*) from pg_namespace where nspname like 'drover%'";
+    assert_eq!(clinic.app.number(traces).await?, 0, "nothing was made");
+    clinic
+        .legacy
+        .run(&format!("grant select on orders_order to {role}"))
+        .await?;
+    let outcome = drover::run(&["run", &clinic.plan()], &env).await?;
+    assert_eq!(
+        outcome.code,
+        Some(0),
+        "a role that may only read is enough: {}",
+        outcome.stderr
+    );
     Ok(())
 }

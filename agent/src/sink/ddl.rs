@@ -48,7 +48,7 @@ from pg_constraint c
 join pg_class t on t.oid = c.conrelid
 join pg_namespace n on n.oid = t.relnamespace
 join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
-where c.contype = 'f' and c.conparentid = 0 and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
 order by e.entity_no, c.conname";
 
 /// Keys and indexes of tables that are rebuilt.
@@ -58,7 +58,7 @@ with dropped as (
     join pg_class t on t.oid = c.conrelid
     join pg_namespace n on n.oid = t.relnamespace
     join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
-    where c.contype = 'f' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+    where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
 ), published as (
     select schemaname, tablename from pg_publication_tables
 )
@@ -72,6 +72,8 @@ select e.entity_no,
        case when c.oid is null then format('drop index %I.%I', n.nspname, i.relname)
             else format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) end as drop_sql,
        array_remove(array[
+           case when i.reltablespace <> 0 then format('set local default_tablespace = %I',
+                (select spcname from pg_tablespace where oid = i.reltablespace)) end,
            pg_get_indexdef(i.oid),
            case when c.oid is not null
                 then format('alter table %I.%I add constraint %I %s using index %I%s', n.nspname, t.relname, c.conname,

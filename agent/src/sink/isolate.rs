@@ -32,7 +32,11 @@ pub async fn find_bad_rows(
     fence: &Fence,
     batch: &Batch,
 ) -> Result<Vec<BadRow>, sqlx::Error> {
-    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    // Deferred constraints speak up at their row, not at a COMMIT that never comes.
+    let begin = format!(
+        "begin; set local application_name = '{}'; set constraints all immediate",
+        fence.marker()
+    );
     run_sql(&mut *connection, &begin).await?;
     let mut bad = Vec::new();
     let mut window = batch.rows.len();

@@ -52,9 +52,13 @@ async fn try_begin(
     attempt: i32,
     partitions: &[NewPartition],
 ) -> Result<(), Failure> {
-    run_sql(&mut *connection, "begin")
-        .await
-        .during("begin the load")?;
+    // Definitions come out with every name qualified, whatever the role has as search_path.
+    run_sql(
+        &mut *connection,
+        "begin; set local search_path = pg_catalog",
+    )
+    .await
+    .during("begin the load")?;
     // Two controllers cannot both begin: the row lock orders them.
     sqlx::query("select from drover.migration where migration_id = $1 for update")
         .bind(migration_id)

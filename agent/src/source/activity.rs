@@ -22,9 +22,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// Write counters of tables at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceActivity {
-    /// When the database's statistics were last reset; changes after a crash.
+    /// When the statistics were last reset, which a crash does too; on a standby the position of replay.
     pub stats_reset: Option<String>,
-    /// Per table: inserts, updates, deletes, file number.
+    /// Per table: inserts, updates, deletes, a figure of the files behind it.
     pub tables: BTreeMap<String, [i64; 4]>,
 }
 
@@ -50,8 +50,11 @@ pub async fn read_activity(
     connection: &mut PgConnection,
     tables: &[TableName],
 ) -> Result<SourceActivity, Failure> {
+    // A crash, a reset, and on a standby any replay at all, count as a change of everything.
     let stats_reset = sqlx::query_scalar(
-        "select stats_reset::text from pg_stat_database where datname = current_database()",
+        "select concat_ws(' ', d.stats_reset, (select stats_reset from pg_stat_bgwriter), \
+                case when pg_is_in_recovery() then pg_last_wal_replay_lsn()::text end) \
+         from pg_stat_database d where d.datname = current_database()",
     )
     .fetch_one(&mut *connection)
     .await
@@ -61,10 +64,16 @@ pub async fn read_activity(
         ..SourceActivity::default()
     };
     for table in tables {
+        // Partitions and inheriting tables have the counters; their parent has none.
         let figures: (i64, i64, i64, i64) = sqlx::query_as(
-            "select coalesce(pg_stat_get_tuples_inserted(c.oid), 0), coalesce(pg_stat_get_tuples_updated(c.oid), 0), \
-                    coalesce(pg_stat_get_tuples_deleted(c.oid), 0), coalesce(pg_relation_filenode(c.oid), 0)::bigint \
-             from pg_class c where c.oid = $1::regclass",
+            "with recursive member(oid) as ( \
+                 select $1::regclass::oid \
+                 union select i.inhrelid from pg_inherits i join member m on i.inhparent = m.oid) \
+             select coalesce(sum(pg_stat_get_tuples_inserted(oid)), 0)::bigint, \
+                    coalesce(sum(pg_stat_get_tuples_updated(oid)), 0)::bigint, \
+                    coalesce(sum(pg_stat_get_tuples_deleted(oid)), 0)::bigint, \
+                    hashtextextended(string_agg(concat(oid, ':', pg_relation_filenode(oid)), ',' order by oid), 0) \
+             from member",
         )
         .bind(table.quoted())
         .fetch_one(&mut *connection)
@@ -85,11 +94,12 @@ pub async fn wait_for_reports(connection: &mut PgConnection, xmax: &str) -> Resu
     loop {
         // From version 15 on an idle session reports within ten seconds; before, it may never.
         let is_quiet: bool = sqlx::query_scalar(
-            "select pg_snapshot_xmin(pg_current_snapshot())::text::numeric >= $1::numeric \
+            "select current_setting('track_counts')::boolean and pg_snapshot_xmin(pg_current_snapshot())::text::numeric >= $1::numeric \
                 and not exists ( \
                     select from pg_stat_activity a \
                     where a.datname = current_database() and a.pid <> pg_backend_pid() \
-                      and coalesce(a.backend_type, 'client backend') in ('client backend', 'logical replication worker') \
+                      and coalesce(a.backend_type, '') not in ('walsender', 'checkpointer', 'background writer', 'walwriter', \
+                          'autovacuum launcher', 'autovacuum worker', 'logical replication launcher', 'archiver', 'startup') \
                       and coalesce(a.application_name, '') not like 'drover %' \
                       and not coalesce(a.state = 'idle' and a.state_change < clock_timestamp() - interval '11 seconds' \
                                        and current_setting('server_version_num')::integer >= 150000, false))",

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use proto::domain::catalog::quote_literal;
+use proto::domain::compiled::RowAction;
 use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::postgres::PgConnection;
@@ -19,6 +20,9 @@ use crate::failure::{During, from_sqlx, sqlstate};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
 use crate::transform::row::{HeldKeys, Scratch};
+
+/// Rows that cannot be read, until they are reported.
+const REPORT_AT: usize = 100;
 
 /// What to read, and where to put it.
 pub struct ReadJob {
@@ -142,7 +146,12 @@ pub async fn read_partition(
         }
         if let Some(bad) = pending.take() {
             position = Some(bad.failure.key.clone());
+            refuse_if_told(&job, &bad.failure)?;
             push_bad(&mut batch, bad.failure);
+            // Where most rows cannot be read, they are reported and judged soon.
+            if batch.failures.len() >= REPORT_AT || is_full(&job.sizer, &batch) {
+                send(&mut job, &mut batch).await?;
+            }
         }
     }
 }
@@ -158,6 +167,16 @@ async fn begin_again(job: &ReadJob, kept: Option<PgConnection>) -> Result<PgConn
         Err(failure) if failure.kind == FailureKind::SnapshotLost => Err(failure),
         Err(_) => begin(&job.run, zone).await,
     }
+}
+
+/// `on_row_error: fail` stops at a row that cannot be read, as at any other.
+fn refuse_if_told(job: &ReadJob, failure: &RowFailure) -> Result<(), Failure> {
+    if *job.entity.transform.default_action() != RowAction::Fail {
+        return Ok(());
+    }
+    let (key, code) = (failure.key.to_record_id(), &failure.code);
+    let words = format!("row {key} is refused ({code}): {}", failure.message);
+    Err(Failure::new(FailureKind::RowRefused, words))
 }
 
 fn push_bad(batch: &mut Batch, bad: RowFailure) {
@@ -268,7 +287,7 @@ async fn finish(
             .fetch_one(&mut *connection)
             .instrument(info_span!("read.filtered"))
             .await
-            .during("count filtered rows")?;
+            .during("count the rows that `where` leaves out (it must not fail for any row)")?;
     }
     batch.is_last = true;
     job.batches.send(batch).await.map_err(|_| writer_gone())

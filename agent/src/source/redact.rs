@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 
 use proto::domain::compiled::SnapshotColumn;
-use proto::domain::failure::Failure;
+use proto::domain::failure::{Failure, SqlAction, sql_action};
 use proto::domain::key::KeyValue;
 use serde_json::{Map, Value, json};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::read::begin;
-use crate::failure::During;
+use crate::failure::{During, sqlstate};
 use crate::run::{EntityContext, RunContext};
 
 /// Rows of one query.
@@ -37,12 +37,24 @@ pub async fn read_snapshots(
         Some(connection) => connection,
         None => begin(run, None).await?,
     };
-    for chunk in keys.chunks(CHUNK) {
+    let mut chunks: Vec<&[KeyValue]> = keys.chunks(CHUNK).collect();
+    while let Some(chunk) = chunks.pop() {
         let sql = read.select_rows(chunk);
-        let rows = sqlx::query(&sql)
-            .fetch_all(&mut connection)
-            .await
-            .during("read failed rows again")?;
+        let rows = match sqlx::query(&sql).fetch_all(&mut connection).await {
+            Ok(rows) => rows,
+            // A row that cannot even be shown: its chunk goes one by one, and it alone without.
+            Err(error) if sqlstate(&error).map(sql_action) == Some(SqlAction::Row) => {
+                connection = begin(run, None).await?;
+                match chunk {
+                    [only] => {
+                        drop(snapshots.insert(only.to_record_id(), json!({ "unreadable": true })))
+                    }
+                    several => chunks.extend(several.chunks(1)),
+                }
+                continue;
+            }
+            Err(error) => return Err(error).during("read failed rows again"),
+        };
         for row in rows {
             let key: Result<Vec<String>, _> = (0..width).map(|at| row.try_get(at)).collect();
             let value: Value = row.try_get(width).during("read failed rows again")?;

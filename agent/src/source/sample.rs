@@ -1,12 +1,12 @@
 //! Bounds of partitions from a sample of keys, and how many rows there are.
 
-use proto::domain::failure::Failure;
+use proto::domain::failure::{Failure, SqlAction, sql_action};
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::Row;
 
 use super::read::begin;
 use crate::connect::close;
-use crate::failure::During;
+use crate::failure::{During, sqlstate};
 use crate::run::{EntityContext, RunContext};
 
 /// Below this a table is counted: the rows read must be as many.
@@ -47,16 +47,19 @@ pub async fn sample(
     .fetch_one(&mut connection)
     .await
     .during("estimate the rows")?;
-    let (records_total, is_exact) = if estimate < COUNTED {
+    let mut total = None;
+    if estimate < COUNTED {
         let count = read.count_rows(&KeyRange::default(), &run.constants);
-        let total = sqlx::query_scalar(&count)
-            .fetch_one(&mut connection)
-            .await
-            .during("count the rows")?;
-        (total, true)
-    } else {
-        (estimate, false)
-    };
+        match sqlx::query_scalar(&count).fetch_one(&mut connection).await {
+            Ok(counted) => total = Some(counted),
+            // A `where` that fails for some row: reading will name it.
+            Err(error) if sqlstate(&error).map(sql_action) == Some(SqlAction::Row) => {
+                connection = begin(run, read.time_zone.as_deref()).await?;
+            }
+            Err(error) => return Err(error).during("count the rows"),
+        }
+    }
+    let (records_total, is_exact) = (total.unwrap_or(estimate), total.is_some());
     let bounds = if estimate < SMALL {
         Vec::new()
     } else {
