@@ -159,12 +159,24 @@ pub async fn run(
         }
         prepared = prepare(&mut job, &lease, &view) => prepared,
     };
+    let migration_id = job.migration.id;
     let ending = match prepared {
         Ok(run) => {
             let reconciler = Reconciler::new(job, lease, run, view.clone());
-            let (ending, returned) = Box::pin(reconciler.run(frames, shutdown)).await?;
-            job = returned;
-            ending
+            match Box::pin(reconciler.run(frames, shutdown)).await {
+                Ok((ending, returned)) => {
+                    job = returned;
+                    ending
+                }
+                // The metadata itself is out of reach or full: nothing can be stored, but the run
+                // stands still all the same, and goes on when it is started again.
+                Err(failure) => {
+                    return Ok(RunOutcome::Blocked {
+                        migration_id,
+                        failure,
+                    });
+                }
+            }
         }
         Err(failure) => Ending::Blocked {
             entity: None,
