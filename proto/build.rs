@@ -1,22 +1,25 @@
-//! Generates the messages of `drover/v1`, and their descriptors for reflection.
+//! Generates messages and services of `drover/v1` and `drover/agent/v1`, and their descriptors for reflection.
 
 use std::io::Result;
 use std::path::PathBuf;
 
-const FOLDER: &str = "drover/v1";
+const FOLDERS: [&str; 2] = ["drover/v1", "drover/agent/v1"];
 
 fn main() -> Result<()> {
-    println!("cargo:rerun-if-changed={FOLDER}");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(FOLDER)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in FOLDERS {
+        println!("cargo:rerun-if-changed={folder}");
+        for entry in std::fs::read_dir(folder)? {
+            files.push(entry?.path());
+        }
+    }
     files.retain(|file| {
         file.extension()
             .is_some_and(|extension| extension == "proto")
     });
     files.sort();
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("invariant: cargo sets OUT_DIR"));
-    prost_build::Config::new()
-        .file_descriptor_set_path(out.join("drover.v1.bin"))
-        .compile_protos(&files, &["."])
+    tonic_prost_build::configure()
+        .file_descriptor_set_path(out.join("drover.bin"))
+        .compile_protos(&files, &[PathBuf::from(".")])
 }

@@ -1,47 +1,289 @@
-//! Who should be working on a partition: a liveness hint, never mutual exclusion.
+//! Who should be working now: agents, assignments, owners, the leader. A liveness hint, never mutual
+//! exclusion.
 //!
-//! The controller assigns, an agent claims. What makes a zombie harmless is the fence at the
-//! destination; the store only mints tokens that rise.
+//! The controller assigns, an agent claims, and the claim mints a fencing token. What makes a zombie
+//! harmless is the fence at the destination; what makes a deposed controller harmless is the epoch in
+//! the metadata. Nothing in here is needed to resume: progress, errors and checkpoints are elsewhere.
+//!
+//! Every call ends within the store's own deadline. Failures of the server itself are
+//! [`LeaseError::Unavailable`] after the store's retries; everything else is a definite answer.
 
 mod memory;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use memory::MemoryLeaseStore;
 
-/// A lease store. Implementations: memory here, etcd with the cluster.
+/// How long leases live without being kept alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// The leader's.
+    pub leader: Duration,
+    /// An agent's, with everything it owns.
+    pub agent: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self {
+            leader: Duration::from_secs(6),
+            agent: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A controller that wants to lead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// New for every process.
+    pub controller_id: Uuid,
+    /// Where clients and agents reach it.
+    pub address: String,
+}
+
+/// Proof of being the leader, for as long as `lost` is not cancelled. Every write of the controller
+/// names it, and is refused by the store once another leader was elected.
+#[derive(Debug, Clone)]
+pub struct Leadership {
+    /// The leader.
+    pub candidate: Candidate,
+    /// Revision of the transaction that created the leader's key: rises with every leader of an era.
+    pub revision: u64,
+    /// The lease behind it.
+    pub lease_id: i64,
+    /// Cancelled once the lease is lost, or can no longer be shown to be alive.
+    pub lost: CancellationToken,
+}
+
+/// An agent that takes part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentEntry {
+    /// New for every process.
+    pub holder: Uuid,
+    /// Its configured name.
+    pub agent_id: String,
+    /// Its region.
+    pub region: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Names of the connections it can open.
+    pub connections: Vec<String>,
+    /// Partitions it works on at the same time, at most.
+    pub capacity: u32,
+    /// Version of compiled plans it understands.
+    pub codec_version: u32,
+}
+
+/// Proof of taking part, for as long as `lost` is not cancelled; with it ends every claim.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The agent's process.
+    pub holder: Uuid,
+    /// The lease behind it.
+    pub lease_id: i64,
+    /// Cancelled once the lease is lost, or can no longer be shown to be alive.
+    pub lost: CancellationToken,
+}
+
+/// The cluster behind a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Which cluster it is: another one after its data was lost.
+    pub cluster_id: String,
+    /// Its present revision.
+    pub revision: u64,
+    /// The era that was set last; none in a new cluster.
+    pub era: Option<u32>,
+}
+
+/// A partition of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// The partition.
+    pub partition_id: Uuid,
+}
+
+/// Whether partitions of a migration can be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// Generation of the migration's record that this follows from.
+    pub generation: i64,
+    /// Attempt of the migration.
+    pub attempt: i32,
+    /// Claims are taken; false while it pauses or stands still.
+    pub is_open: bool,
+}
+
+/// Who is to work on a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The agent's process.
+    pub holder: Uuid,
+    /// Rises with every assignment of the partition.
+    pub generation: i64,
+}
+
+/// Who works on a partition, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The partition.
+    pub partition_id: Uuid,
+    /// The agent's process.
+    pub holder: Uuid,
+}
+
+/// A lease store: memory within one process, etcd between many. One contract suite runs against both.
 pub trait LeaseStore: Send + Sync + 'static {
-    /// Sets who is to work on a partition; replaces an earlier assignment.
+    // --- everybody
+
+    /// A number that rises whenever anything in the store may have changed. A wake-up, and no more: what
+    /// is true is read. It rises too when changes may have been missed.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// The cluster behind the store.
+    fn cluster(&self) -> impl Future<Output = Result<Cluster, LeaseError>> + Send;
+
+    /// The leader, if there is one.
+    fn leader(&self) -> impl Future<Output = Result<Option<Candidate>, LeaseError>> + Send;
+
+    // --- the controller
+
+    /// Waits until the candidate is elected, then keeps its lease alive until it is lost or resigned.
+    ///
+    /// # Errors
+    /// `Stopped` when `stop` is cancelled first. A server out of reach is waited for.
+    fn campaign(
+        &self,
+        candidate: Candidate,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<Leadership, LeaseError>> + Send;
+
+    /// Gives leadership up at once; nothing happens where it is lost already.
+    fn resign(
+        &self,
+        leadership: &Leadership,
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// Sets the era of all tokens to come. It never falls.
+    ///
+    /// # Errors
+    /// `Deposed`; `EraFalls`.
+    fn set_era(
+        &self,
+        leadership: &Leadership,
+        era: u32,
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// The agents that take part, by holder.
+    fn agents(&self) -> impl Future<Output = Result<Vec<AgentEntry>, LeaseError>> + Send;
+
+    /// Opens or closes a migration for claims. Claims that stand are not touched.
+    ///
+    /// # Errors
+    /// `Deposed`.
+    fn set_control(
+        &self,
+        leadership: &Leadership,
+        migration_id: Uuid,
+        control: Control,
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// Sets who is to work on a partition; replaces an earlier assignment, and ends the claim of any
+    /// other holder: the fence makes that safe.
+    ///
+    /// # Errors
+    /// `Deposed`; `Outdated` when a later generation is assigned already.
     fn assign(
         &self,
-        partition_id: Uuid,
-        holder: Uuid,
-        generation: i64,
+        leadership: &Leadership,
+        partition: PartitionKey,
+        assigned: Assigned,
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// Takes assignments away; claims that stand are not touched.
+    ///
+    /// # Errors
+    /// `Deposed`.
+    fn unassign(
+        &self,
+        leadership: &Leadership,
+        partitions: &[PartitionKey],
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// Assignments of a migration.
+    fn assignments(
+        &self,
+        migration_id: Uuid,
+    ) -> impl Future<Output = Result<Vec<(Uuid, Assigned)>, LeaseError>> + Send;
+
+    /// Owners of a migration's partitions.
+    fn owners(
+        &self,
+        migration_id: Uuid,
+    ) -> impl Future<Output = Result<Vec<Owner>, LeaseError>> + Send;
+
+    /// Removes every key of a migration.
+    ///
+    /// # Errors
+    /// `Deposed`.
+    fn forget(
+        &self,
+        leadership: &Leadership,
+        migration_id: Uuid,
+    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+
+    /// A token of the controller's own, for work that no claim covers; higher than any before.
+    ///
+    /// # Errors
+    /// `Deposed`; `NoEra`; `Exhausted`.
+    fn mint(
+        &self,
+        leadership: &Leadership,
+    ) -> impl Future<Output = Result<i64, LeaseError>> + Send;
+
+    // --- an agent
+
+    /// Takes part, and keeps the lease alive until it is lost or left. Joining again under the same
+    /// holder replaces the entry; claims of an earlier membership are not taken over.
+    fn join(
+        &self,
+        agent: AgentEntry,
+    ) -> impl Future<Output = Result<Membership, LeaseError>> + Send;
+
+    /// Stops taking part at once, with every claim.
+    fn leave(
+        &self,
+        membership: &Membership,
     ) -> impl Future<Output = Result<(), LeaseError>> + Send;
 
     /// Claims an assigned partition; the fencing token of the claim, higher than any before.
     ///
     /// # Errors
-    /// `NotAssigned` unless the holder is assigned in exactly this generation; `Taken` while a claim
-    /// of the partition stands.
+    /// `NotAssigned` unless the holder is assigned in exactly this generation; `Closed` while the
+    /// migration takes no claims; `Taken` while another claim of the partition stands; `NotMember` once
+    /// the membership is lost; `NoEra`; `Exhausted`.
     fn claim(
         &self,
-        partition_id: Uuid,
-        holder: Uuid,
+        membership: &Membership,
+        partition: PartitionKey,
         generation: i64,
     ) -> impl Future<Output = Result<i64, LeaseError>> + Send;
 
-    /// Lets a claimed partition go; nothing happens when the holder does not have it.
+    /// Lets a claimed partition go; nothing happens when the member does not have it.
     fn release(
         &self,
-        partition_id: Uuid,
-        holder: Uuid,
+        membership: &Membership,
+        partition: PartitionKey,
     ) -> impl Future<Output = Result<(), LeaseError>> + Send;
-
-    /// A token of the controller's own, for work that no partition lease covers.
-    fn mint(&self) -> impl Future<Output = Result<i64, LeaseError>> + Send;
 }
 
 /// What a lease store can refuse.
@@ -50,10 +292,46 @@ pub enum LeaseError {
     /// The partition is assigned to nobody, to somebody else, or in another generation.
     #[error("partition {0} is not assigned to this holder in this generation")]
     NotAssigned(Uuid),
+    /// The migration takes no claims now.
+    #[error("migration {0} takes no claims now")]
+    Closed(Uuid),
     /// Another claim stands.
     #[error("partition {0} is claimed")]
     Taken(Uuid),
+    /// A later generation is assigned already.
+    #[error("partition {0} is assigned in a later generation")]
+    Outdated(Uuid),
+    /// The membership's lease is gone.
+    #[error("the agent's lease is gone")]
+    NotMember,
+    /// Another leader was elected, or none.
+    #[error("this controller does not lead any more")]
+    Deposed,
+    /// The era was never set.
+    #[error("the era is not set yet")]
+    NoEra,
+    /// The era would fall.
+    #[error("the era never falls")]
+    EraFalls,
     /// Era or revision left their range.
     #[error("the lease store cannot mint another token")]
     Exhausted,
+    /// The wait was ended by the caller.
+    #[error("stopped while waiting")]
+    Stopped,
+    /// A value in the store is not ours.
+    #[error("the lease store holds something else under {key}")]
+    Malformed {
+        /// The key.
+        key: String,
+    },
+    /// The store refused user, password or certificate.
+    #[error("the lease store refused the login")]
+    Denied,
+    /// The store did not answer, or could not (no leader, no space); after retries.
+    #[error("the lease store is not available: {reason}")]
+    Unavailable {
+        /// In words.
+        reason: String,
+    },
 }

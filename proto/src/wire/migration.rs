@@ -33,6 +33,7 @@ impl TryFrom<MigrationOrchestration> for pb::MigrationOrchestration {
 
     fn try_from(record: MigrationOrchestration) -> Result<Self, WireError> {
         Ok(Self {
+            etag: record.etag(),
             id: record.id.to_string(),
             name: record.name,
             plan_id: record.plan_id.to_string(),

@@ -100,3 +100,11 @@ pub struct MigrationOrchestration {
     /// When the record last changed. Beside the data model.
     pub updated_at: DateTime<Utc>,
 }
+
+impl MigrationOrchestration {
+    /// Changes whenever the migration is commanded or edited, never with mere progress: a command that
+    /// names an older one is refused.
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.attempt, self.generation)
+    }
+}
