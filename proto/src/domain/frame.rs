@@ -4,6 +4,8 @@
 //! what they mean is the same. Everything that touches a source or destination is work an agent
 //! does: an assignment of a partition, or a [`Query`] with a deadline.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +14,7 @@ use super::catalog::{Catalog, Probe, TableName};
 use super::compiled::{CompiledPlan, Consistency};
 use super::failure::Failure;
 use super::key::{KeyRange, KeyValue};
+use super::record::MigrationMapping;
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,28 +26,53 @@ pub enum Side {
     Destination,
 }
 
+/// What travels from a controller to an agent: a frame, and the epoch of the leadership behind it. An
+/// agent obeys no lower epoch than the highest it has seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Epoch of the controller's leadership; 0 in one process.
+    pub epoch: i64,
+    /// The frame.
+    pub frame: ControllerFrame,
+}
+
 /// From the controller to an agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ControllerFrame {
-    /// The run that following assignments belong to. Sent before the first of them.
+    /// First frame: the agent is taken, and may send so many batches before the first acknowledgement.
+    Welcome {
+        /// The controller's process.
+        controller_id: Uuid,
+        /// Batches.
+        credits: u32,
+    },
+    /// What following assignments of its migration have in common; replaces an earlier one.
     Run(Box<RunOrder>),
     /// Work on a partition; taken up by claiming its lease.
     Assign(Assignment),
-    /// Finish the batch in hand and release every partition.
-    Drain,
+    /// Finish the batches in hand and release partitions: those of one migration, or all.
+    Drain {
+        /// The migration; all of them where there is none.
+        migration_id: Option<Uuid>,
+    },
     /// Something to look up or do now.
     Query(QueryCall),
+    /// So many batches more may be sent.
+    Acknowledge {
+        /// Batches.
+        credits: u32,
+    },
 }
 
 /// From an agent to the controller.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AgentFrame {
     /// First frame of every connection: who this is and what it holds.
     Hello(Hello),
     /// The partition's fence is taken; work begins at this position.
     Claimed {
+        /// The migration.
+        migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
         /// Fencing token of this holder.
@@ -54,15 +82,24 @@ pub enum AgentFrame {
     },
     /// Rows read and sent in the batch that is under way; lossy, coalesced.
     Progress {
+        /// The migration.
+        migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
         /// Rows read beyond the last batch.
         rows_in_flight: i64,
     },
-    /// A batch that is committed at the destination; lossless.
-    Batch(BatchReport),
+    /// A batch that is committed at the destination; lossless, costs a credit.
+    Batch {
+        /// The migration.
+        migration_id: Uuid,
+        /// The batch.
+        report: Box<BatchReport>,
+    },
     /// The agent no longer works on the partition.
     Released {
+        /// The migration.
+        migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
         /// Why.
@@ -86,14 +123,29 @@ pub struct Hello {
     pub agent_id: String,
     /// Its region.
     pub region: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Names of the connections it can open.
     pub connections: Vec<String>,
     /// Partitions that can be worked on at the same time.
     pub capacity: u32,
     /// [`super::compiled::CODEC_VERSION`] of its build.
     pub codec_version: u32,
-    /// Partitions it works on now.
-    pub held: Vec<Uuid>,
+    /// Version of its build.
+    pub version: String,
+    /// Partitions it works on, or was told to.
+    pub held: Vec<HeldPartition>,
+}
+
+/// A partition in an agent's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldPartition {
+    /// The migration.
+    pub migration_id: Uuid,
+    /// The partition.
+    pub partition_id: Uuid,
+    /// Generation of its assignment.
+    pub generation: i64,
 }
 
 /// What a run has in common for all its assignments.
@@ -114,6 +166,8 @@ pub struct RunOrder {
 /// A partition to work on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {
+    /// The migration.
+    pub migration_id: Uuid,
     /// The partition.
     pub partition_id: Uuid,
     /// Its entity.
@@ -216,6 +270,8 @@ pub struct RowError {
 pub struct QueryCall {
     /// Number that the answer carries.
     pub query_id: u64,
+    /// The migration it is about; none before there is one.
+    pub migration_id: Option<Uuid>,
     /// The agent gives up after this many milliseconds.
     pub deadline_ms: u64,
     /// Connections it is about.
@@ -311,6 +367,34 @@ pub enum Query {
         /// The migration.
         migration_id: Uuid,
     },
+    /// Fences partitions whose holder is gone under the controller's own token, so that nothing can
+    /// commit any more.
+    Seal {
+        /// The partitions.
+        partitions: Vec<Uuid>,
+        /// Attempt.
+        attempt: i32,
+        /// A token higher than any they have.
+        token: i64,
+    },
+    /// The new id of a legacy row.
+    LookupMapping {
+        /// The migration.
+        migration_id: Uuid,
+        /// The entity.
+        entity: String,
+        /// The key.
+        key: KeyValue,
+    },
+    /// The legacy rows of a new id.
+    ReverseMapping {
+        /// The migration.
+        migration_id: Uuid,
+        /// The entity; all of them where there is none.
+        entity: Option<String>,
+        /// The new id, or the kept key.
+        destination_id: String,
+    },
 }
 
 /// What `Prepare` needs.
@@ -373,6 +457,8 @@ pub enum QueryAnswer {
     Settled(Vec<BatchReport>),
     /// To `ReadLedger`.
     Ledger(Vec<BatchReport>),
+    /// To `LookupMapping` and `ReverseMapping`.
+    Mappings(Vec<MigrationMapping>),
     /// To everything that only has to happen.
     Done,
 }
