@@ -1,28 +1,33 @@
-//! A whole run of a plan, in order: compile, create, prepare, reconcile, end.
+//! A whole run of a plan in one process, in order: compile, create, supervise, end. The controller of a
+//! cluster is in [`crate::manager`]; both run the same supervisor.
 
 use std::sync::Arc;
 
 use proto::domain::compiled::CompiledPlan;
-use proto::domain::failure::{Failure, FailureKind, policy};
+use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
 use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
 use proto::domain::state::Command;
-use proto::domain::token::era_of;
-use proto::lease::MemoryLeaseStore;
+use proto::lease::{Candidate, LeaseStore, MemoryLeaseStore};
 use proto::runtime::clock;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
+use crate::crew::Crew;
+use crate::era::lease_failure;
+use crate::fleet::{AgentLink, Fleet};
+use crate::placement::Demand;
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
 use crate::prepare::{Job, check_start, identify, read_state};
 use crate::progress::ProgressView;
-use crate::reconcile::{Ending, Reconciler};
-use crate::registry::{Agent, AgentLink};
-use crate::store::{Found, MigrationLock, NewMigration, Store, StoreError};
+use crate::reconcile::{Ending, Wish};
+use crate::store::{Found, NewMigration, Store, StoreError};
+use crate::supervise::{Surroundings, conclude_as_possible, supervise};
 
 /// What to run, and where its metadata is.
 pub struct RunRequest {
@@ -88,11 +93,45 @@ impl From<StoreError> for RunError {
     }
 }
 
+/// The one agent of this process, and the fleet it makes.
+struct Company {
+    fleet: Fleet,
+    stay: JoinHandle<()>,
+}
+
+impl Company {
+    async fn meet(link: AgentLink) -> Result<Self, Failure> {
+        let fleet = Fleet::new(Uuid::new_v4(), 0);
+        let stay = fleet
+            .greet(link)
+            .await
+            .map_err(|refusal| Failure::new(FailureKind::NoAgent, refusal.to_string()))?;
+        Ok(Self {
+            fleet,
+            stay: tokio::spawn(stay.serve()),
+        })
+    }
+
+    fn crew(&self, plan: &Plan) -> Crew {
+        let demand = Demand {
+            connections: connections(plan),
+            regions: Default::default(),
+        };
+        Crew::new(self.fleet.clone(), None, demand)
+    }
+}
+
+impl Drop for Company {
+    fn drop(&mut self) {
+        self.stay.abort();
+    }
+}
+
 /// Compiles a plan against its databases and runs nothing.
 pub async fn check(plan_text: &str, link: AgentLink) -> Result<CompiledPlan, RunError> {
     let plan = plan::parse(plan_text)?;
-    let (agent, _frames) = Agent::greet(link).await?;
-    Ok(compile_plan(&agent, &plan)
+    let company = Company::meet(link).await?;
+    Ok(compile_plan(&company.crew(&plan), &plan)
         .instrument(info_span!("plan"))
         .await?)
 }
@@ -110,14 +149,15 @@ pub async fn run(
         view.name = plan.name.to_string();
         view.phase = "checking";
     });
-    let (agent, frames) = Agent::greet(link).await?;
-    let (source, destination) = identify(&agent, &connections(&plan)).await?;
-    let compiled = compile_plan(&agent, &plan)
+    let mut company = Company::meet(link).await?;
+    let crew = company.crew(&plan);
+    let (source, destination) = identify(&crew).await?;
+    let compiled = compile_plan(&crew, &plan)
         .instrument(info_span!("plan"))
         .await?;
     let store = Store::connect(request.metadata.clone(), &request.schema).await?;
     let lock = store.lock_migration(&compiled.name).await?;
-    let state = read_state(&agent, &connections(&plan), &compiled.name).await?;
+    let state = read_state(&crew, &compiled.name).await?;
     if let Some(state) = &state {
         check_start(state, &compiled, &source, &destination)?;
     }
@@ -129,68 +169,104 @@ pub async fn run(
         (&source, &destination),
     )
     .await?;
-    view.send_modify(|view| view.migration_id = Some(migration.id));
+    let migration_id = migration.id;
+    view.send_modify(|view| view.migration_id = Some(migration_id));
     if migration.status == MigrationStatus::Completed {
-        let quarantined = failed_rows(&store, migration.id).await?;
-        release(lock).await?;
+        let quarantined = failed_rows(&store, migration_id).await?;
+        lock.release().await?;
         return Ok(RunOutcome::Completed {
-            migration_id: migration.id,
+            migration_id,
             already: true,
             quarantined,
         });
     }
     let mut job = Job {
-        agent,
+        crew: crew.of_migration(migration_id),
         store,
-        connections: connections(&plan),
         compiled,
         migration,
         run_now: state
             .as_ref()
             .map_or_else(clock::now, |state| state.run_now),
+        snapshot: None,
     };
     start(&mut job).await?;
-    view.send_modify(|view| view.phase = "preparing");
-    let prepared = tokio::select! {
-        biased;
-        () = shutdown.cancelled() => {
-            // Every step of it is done or not; the next start looks again.
-            return Ok(RunOutcome::Interrupted { migration_id: job.migration.id });
-        }
-        prepared = prepare(&mut job, &lease, &view) => prepared,
+    let outcome = tokio::select! {
+        outcome = drive(job, lease, view, shutdown) => outcome?,
+        // The agent of this process ends only after the controller.
+        _ = &mut company.stay => return Err(agent_gone().into()),
     };
-    let migration_id = job.migration.id;
-    let ending = match prepared {
-        Ok(run) => {
-            let reconciler = Reconciler::new(job, lease, run, view.clone());
-            match Box::pin(reconciler.run(frames, shutdown)).await {
-                Ok((ending, returned)) => {
-                    job = returned;
-                    ending
-                }
-                // The metadata itself is out of reach or full: nothing can be stored, but the run
-                // stands still all the same, and goes on when it is started again.
-                Err(failure) => {
-                    return Ok(RunOutcome::Blocked {
-                        migration_id,
-                        failure,
-                    });
-                }
-            }
-        }
-        Err(failure) => Ending::Blocked {
-            entity: None,
-            failure,
-        },
-    };
-    let outcome = finish(&mut job, ending, &view).await?;
     // It ends with its session, if not before.
-    let _ = release(lock).await;
+    let _ = lock.release().await;
     Ok(outcome)
 }
 
-async fn release(lock: MigrationLock) -> Result<(), StoreError> {
-    lock.release().await
+/// Supervises a migration under a leadership of its own, and stores how it ended.
+async fn drive(
+    job: Job,
+    lease: Arc<MemoryLeaseStore>,
+    view: watch::Sender<ProgressView>,
+    shutdown: CancellationToken,
+) -> Result<RunOutcome, RunError> {
+    let migration_id = job.migration.id;
+    let candidate = Candidate {
+        controller_id: Uuid::new_v4(),
+        address: String::new(),
+    };
+    let leadership = lease
+        .campaign(candidate, shutdown.clone())
+        .await
+        .map_err(|error| lease_failure(&error))?;
+    let (wish, wishes) = watch::channel(Wish::Run);
+    let stopper = tokio::spawn(async move {
+        shutdown.cancelled().await;
+        let _ = wish.send(Wish::Stop);
+        // Kept: a closed channel would wish nothing any more.
+        std::future::pending::<()>().await;
+    });
+    let around = Surroundings {
+        lease,
+        leadership,
+        wishes,
+        view: view.clone(),
+    };
+    let supervised = Box::pin(supervise(job, around)).await;
+    stopper.abort();
+    let (ending, mut job) = match supervised {
+        Ok(ended) => ended,
+        // The metadata itself is out of reach or full: nothing can be stored, but the run stands
+        // still all the same, and goes on when it is started again.
+        Err(failure) => {
+            return Ok(RunOutcome::Blocked {
+                migration_id,
+                failure,
+            });
+        }
+    };
+    conclude_as_possible(&mut job, &ending).await?;
+    Ok(match ending {
+        Ending::Finished => {
+            view.send_modify(|view| {
+                view.phase = "completed";
+                view.progress_percentage = 100.0;
+            });
+            RunOutcome::Completed {
+                migration_id,
+                already: false,
+                quarantined: failed_rows(&job.store, migration_id).await?,
+            }
+        }
+        Ending::Blocked { failure, .. } => {
+            view.send_modify(|view| view.phase = "blocked");
+            RunOutcome::Blocked {
+                migration_id,
+                failure,
+            }
+        }
+        Ending::Paused | Ending::Interrupted | Ending::Abandoned => {
+            RunOutcome::Interrupted { migration_id }
+        }
+    })
 }
 
 /// The migration of the plan's name: found, adopted from the destination, or created.
@@ -228,7 +304,7 @@ async fn enlist(
 }
 
 /// Metadata and destination must speak of the same migration.
-fn check_known(
+pub fn check_known(
     known: &MigrationOrchestration,
     state: Option<&DestinationState>,
     has_begun: bool,
@@ -269,116 +345,16 @@ async fn start(job: &mut Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Destination, era, snapshot, partitions, and the metadata brought up to all of it.
-async fn prepare(
-    job: &mut Job,
-    lease: &MemoryLeaseStore,
-    view: &watch::Sender<ProgressView>,
-) -> Result<crate::schedule::RunWork, Failure> {
-    let state = job.prepare_destination().await?;
-    let floor = era_of(state.highest_token);
-    let era = job
-        .store
-        .next_era(floor)
-        .await
-        .map_err(|error| error.failure())?;
-    lease.begin_era(era);
-    let lanes = job
-        .agent
-        .hello
-        .capacity
-        .min(job.compiled.limits.parallel_partitions)
-        .max(1);
-    let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);
-    let ordered = job.order_run(is_read).await?;
-    view.send_modify(|view| view.notes.extend(ordered.note));
-    let were_counted_before = ordered.is_new_snapshot && !state.partitions.is_empty();
-    let partitions = job.begin_load(state.partitions, lanes).await?;
-    job.catch_up(&partitions).await?;
-    let mut run = job.work(&partitions, lanes).await?;
-    if were_counted_before {
-        run.forget_counts();
-    }
-    Ok(run)
-}
-
-/// Stores how the run ended.
-async fn finish(
-    job: &mut Job,
-    ending: Ending,
-    view: &watch::Sender<ProgressView>,
-) -> Result<RunOutcome, RunError> {
-    let migration_id = job.migration.id;
-    match ending {
-        Ending::Interrupted => Ok(RunOutcome::Interrupted { migration_id }),
-        Ending::Finished => {
-            job.migration = job.store.command(migration_id, &Command::Complete).await?;
-            let quarantined = failed_rows(&job.store, migration_id).await?;
-            view.send_modify(|view| {
-                view.phase = "completed";
-                view.progress_percentage = 100.0;
-            });
-            Ok(RunOutcome::Completed {
-                migration_id,
-                already: false,
-                quarantined,
-            })
-        }
-        Ending::Blocked { entity, failure } => {
-            view.send_modify(|view| view.phase = "blocked");
-            // The metadata may suffer from the same thing: what blocked the run is what counts.
-            if let Err(error) = store_block(job, entity.as_deref(), &failure).await {
-                warn!(reason = %error.failure(), "the block could not be stored");
-            }
-            Ok(RunOutcome::Blocked {
-                migration_id,
-                failure,
-            })
-        }
-    }
-}
-
-/// Stores why the run stands still and what can be done.
-async fn store_block(
-    job: &mut Job,
-    entity: Option<&str>,
-    failure: &Failure,
-) -> Result<(), StoreError> {
-    let id = job.migration.id;
-    let code = failure
-        .sqlstate
-        .clone()
-        .unwrap_or_else(|| fault_code(failure.kind));
-    let hint = policy(failure.kind).1.to_owned();
-    let block = Command::Block {
-        reason: failure.message.clone(),
-        hint,
-    };
-    job.migration = job.store.command(id, &block).await?;
-    if let Some(entity) = entity {
-        job.store
-            .set_entity_blocked(id, entity, Some(&failure.message))
-            .await?;
-    }
-    job.store
-        .add_fault(id, entity, &code, &failure.message)
-        .await
-        .map(drop)
-}
-
-fn fault_code(kind: FailureKind) -> String {
-    let name = serde_json::to_value(kind)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_uppercase));
-    format!("DROVER_{}", name.unwrap_or_else(|| "INTERNAL".to_owned()))
-}
-
 async fn failed_rows(store: &Store, migration_id: Uuid) -> Result<i64, StoreError> {
     let entities = store.entities(migration_id).await?;
     Ok(entities.iter().map(|entity| entity.records_failed).sum())
 }
 
-/// The plan's destination connection: where the metadata is unless something else is said.
+/// The destination connection: where the metadata is unless something else is said.
 pub fn destination_of(plan: &Plan) -> String {
     connections(plan).destination
+}
+
+fn agent_gone() -> Failure {
+    Failure::new(FailureKind::NoAgent, "the agent hung up")
 }

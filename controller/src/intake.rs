@@ -1,6 +1,6 @@
 //! What agents report: applied to the run in memory, gathered for the next tick.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::domain::failure::{Failure, FailureKind, Policy, policy};
 use proto::domain::frame::{AgentFrame, BatchReport, Release};
@@ -16,6 +16,15 @@ use crate::store::{PartitionPhase, PartitionUpdate, Tick};
 pub enum Consequence {
     /// Nothing.
     None,
+    /// Reports of this partition are missing: they are in the destination's ledger.
+    CatchUp(Uuid),
+    /// The agent cannot do the migration's work, others may.
+    Exclude {
+        /// The agent.
+        holder: Uuid,
+        /// Why.
+        failure: Failure,
+    },
     /// The run cannot go on.
     Block {
         /// The entity, if one is at fault.
@@ -28,12 +37,13 @@ pub enum Consequence {
 }
 
 /// Reports since the last tick.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Intake {
-    holder: Uuid,
     tick: Tick,
     /// Entities with reports since the last tick.
     pub touched: BTreeSet<String>,
+    /// Batches taken from each agent since the last tick: acknowledged once they are stored.
+    pub received: BTreeMap<Uuid, u32>,
 }
 
 /// When and how often failed work is tried again.
@@ -50,15 +60,6 @@ pub struct Retry {
 }
 
 impl Intake {
-    /// Takes the reports of this agent process.
-    pub fn new(holder: Uuid) -> Self {
-        Self {
-            holder,
-            tick: Tick::default(),
-            touched: BTreeSet::new(),
-        }
-    }
-
     /// The gathered tick; a new one begins.
     pub fn take(&mut self, max_retries: i32) -> Tick {
         let mut tick = std::mem::take(&mut self.tick);
@@ -71,22 +72,35 @@ impl Intake {
         self.tick.batches.is_empty() && self.tick.partitions.is_empty()
     }
 
-    /// Takes a frame.
-    pub fn frame(&mut self, run: &mut RunWork, frame: AgentFrame, retry: Retry) -> Consequence {
+    /// Takes a frame of an agent. What an agent says of a partition that is no longer its own counts for
+    /// nothing, apart from batches: those are in the ledger.
+    pub fn frame(
+        &mut self,
+        run: &mut RunWork,
+        holder: Uuid,
+        frame: AgentFrame,
+        retry: Retry,
+    ) -> Consequence {
+        let is_own = |run: &mut RunWork, partition_id: Uuid| {
+            run.partition_mut(partition_id)
+                .is_some_and(|part| part.holder == Some(holder))
+        };
         match frame {
-            AgentFrame::Batch(report) => self.batch(run, report),
+            AgentFrame::Batch { report, .. } => {
+                *self.received.entry(holder).or_default() += 1;
+                self.batch(run, *report)
+            }
             AgentFrame::Claimed {
                 partition_id,
                 token,
+                seq,
                 ..
-            } => {
-                self.note(partition_id, PartitionPhase::Running, Some(token));
-                Consequence::None
-            }
+            } if is_own(run, partition_id) => self.claimed(run, holder, (partition_id, token, seq)),
             AgentFrame::Progress {
                 partition_id,
                 rows_in_flight,
-            } => {
+                ..
+            } if is_own(run, partition_id) => {
                 if let Some(partition) = run.partition_mut(partition_id) {
                     partition.in_flight = rows_in_flight;
                 }
@@ -95,22 +109,71 @@ impl Intake {
             AgentFrame::Released {
                 partition_id,
                 reason,
-            } => self.released(run, partition_id, reason, retry),
-            AgentFrame::Hello(_) | AgentFrame::QueryResult { .. } => Consequence::None,
+                ..
+            } if is_own(run, partition_id) => {
+                self.released(run, partition_id, reason, retry)
+            }
+            AgentFrame::Claimed { .. }
+            | AgentFrame::Progress { .. }
+            | AgentFrame::Released { .. }
+            | AgentFrame::Hello(_)
+            | AgentFrame::QueryResult { .. } => Consequence::None,
         }
     }
 
-    /// Takes a committed batch.
+    /// Takes a committed batch: the next one of its partition, or one that is known, or one behind a gap.
     pub fn batch(&mut self, run: &mut RunWork, report: BatchReport) -> Consequence {
-        if let Some(partition) = run.partition_mut(report.partition_id) {
-            partition.totals = report.totals;
-            partition.in_flight = 0;
-            partition.step.progressed();
+        let Some(partition) = run.partition_mut(report.partition_id) else {
+            return Consequence::None;
+        };
+        if report.seq <= partition.seq {
+            return Consequence::None;
         }
+        if report.seq > partition.seq + 1 {
+            return Consequence::CatchUp(report.partition_id);
+        }
+        partition.seq = report.seq;
+        partition.totals = report.totals;
+        partition.token = partition.token.max(report.token);
+        partition.is_last_seen = report.is_last;
+        partition.in_flight = 0;
+        partition.step.progressed();
         self.touched.insert(report.entity.clone());
         let consequence = judge(run, &report.entity);
         self.tick.batches.push(report);
         consequence
+    }
+
+    /// Every batch of a partition was taken: one that was released as done is done.
+    pub fn is_caught_up(&mut self, run: &mut RunWork, partition_id: Uuid) {
+        if let Some(partition) = run.partition_mut(partition_id)
+            && partition.is_last_seen
+            && partition.step != Step::Done
+            && partition.holder.is_none()
+        {
+            partition.step = Step::Done;
+            self.note(partition_id, PartitionPhase::Done, None);
+        }
+    }
+
+    fn claimed(
+        &mut self,
+        run: &mut RunWork,
+        holder: Uuid,
+        (partition_id, token, seq): (Uuid, i64, i64),
+    ) -> Consequence {
+        self.note(partition_id, PartitionPhase::Running, Some((holder, token)));
+        match run.partition_mut(partition_id) {
+            Some(partition) => {
+                partition.token = partition.token.max(token);
+                if seq > partition.seq {
+                    Consequence::CatchUp(partition_id)
+                } else {
+                    Consequence::None
+                }
+            }
+            None => Consequence::None,
+        }
     }
 
     fn released(
@@ -127,12 +190,15 @@ impl Intake {
             return Consequence::None;
         };
         partition.in_flight = 0;
+        let holder = partition.holder.take();
         match reason {
-            Release::Done => {
+            Release::Done if partition.is_last_seen => {
                 partition.step = Step::Done;
                 self.note(partition_id, PartitionPhase::Done, None);
                 entity.map_or(Consequence::None, |entity| judge(run, &entity))
             }
+            // Reports were lost on the way. It stays as it is until the ledger was read.
+            Release::Done => Consequence::CatchUp(partition_id),
             Release::Drained => {
                 partition.step.reopen();
                 self.note(partition_id, PartitionPhase::Pending, None);
@@ -143,17 +209,23 @@ impl Intake {
                     FailureKind::Fenced,
                     "a partition is fenced by a token of another run; nothing was written",
                 );
-                self.failed(run, partition_id, entity, stale, retry)
+                self.failed(run, (partition_id, entity), stale, retry)
             }
-            Release::Failed(failure) => self.failed(run, partition_id, entity, failure, retry),
+            Release::Failed(failure) => match holder {
+                Some(holder) if is_the_agents(failure.kind) => {
+                    partition.step.reopen();
+                    self.note(partition_id, PartitionPhase::Pending, None);
+                    Consequence::Exclude { holder, failure }
+                }
+                _ => self.failed(run, (partition_id, entity), failure, retry),
+            },
         }
     }
 
     fn failed(
         &mut self,
         run: &mut RunWork,
-        partition_id: Uuid,
-        entity: Option<String>,
+        (partition_id, entity): (Uuid, Option<String>),
         failure: Failure,
         retry: Retry,
     ) -> Consequence {
@@ -167,23 +239,29 @@ impl Intake {
         let consequence = consequence(entity, failure, tries, retry.max_retries);
         let phase = match consequence {
             Consequence::Block { .. } => PartitionPhase::Blocked,
-            Consequence::None | Consequence::RenewSnapshot => PartitionPhase::Pending,
+            Consequence::None
+            | Consequence::CatchUp(_)
+            | Consequence::Exclude { .. }
+            | Consequence::RenewSnapshot => PartitionPhase::Pending,
         };
         self.note(partition_id, phase, None);
         consequence
     }
 
-    fn note(&mut self, partition_id: Uuid, phase: PartitionPhase, token: Option<i64>) {
-        let is_held = phase == PartitionPhase::Running;
-        let holder = is_held.then_some(self.holder);
+    fn note(&mut self, partition_id: Uuid, phase: PartitionPhase, claim: Option<(Uuid, i64)>) {
         let update = PartitionUpdate {
             partition_id,
             phase,
-            holder,
-            token,
+            holder: claim.map(|(holder, _)| holder),
+            token: claim.map(|(_, token)| token),
         };
         self.tick.partitions.push(update);
     }
+}
+
+/// A failure of the agent's own configuration, not of the migration.
+const fn is_the_agents(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Denied | FailureKind::IdentityChanged)
 }
 
 /// What a failed try leads to. A fence in the way is tried again too: the claim will carry a higher

@@ -4,13 +4,20 @@
 //! module that speaks SQL; agents do all work at source and destination.
 
 pub mod app;
+pub mod commands;
+pub mod crew;
+pub mod era;
+pub mod fleet;
 pub mod intake;
+pub mod manager;
 pub mod partition;
+pub mod placement;
 pub mod plan;
 pub mod prepare;
 pub mod progress;
 pub mod quarantine;
 pub mod reconcile;
-pub mod registry;
+pub mod supervise;
+pub mod tend;
 pub mod schedule;
 pub mod store;

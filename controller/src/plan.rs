@@ -10,7 +10,8 @@ use proto::domain::frame::{Connections, Query, QueryAnswer, Side};
 use proto::domain::plan::{self, Plan, Problem, Problems};
 use sha2::{Digest, Sha256};
 
-use crate::registry::{Agent, misfit};
+use crate::crew::Crew;
+use crate::fleet::misfit;
 use crate::store::{EntityRows, NewMapping, NewPlan, PlanRows};
 
 /// How long reading a catalog may take.
@@ -36,7 +37,7 @@ pub fn connections(plan: &Plan) -> Connections {
 }
 
 /// Compiles a plan against both catalogs and has every SELECT prepared.
-pub async fn compile_plan(agent: &Agent, plan: &Plan) -> Result<CompiledPlan, PlanError> {
+pub async fn compile_plan(crew: &Crew, plan: &Plan) -> Result<CompiledPlan, PlanError> {
     let tables = |name: fn(&plan::Entity) -> String| {
         let mut tables: Vec<TableName> = plan
             .entities
@@ -49,17 +50,16 @@ pub async fn compile_plan(agent: &Agent, plan: &Plan) -> Result<CompiledPlan, Pl
     };
     let sources = tables(|entity| entity.source_entity.to_string());
     let destinations = tables(|entity| entity.destination_entity.to_string());
-    let source = read_catalog(agent, plan, Side::Source, sources, compile::probes(plan)).await?;
+    let source = read_catalog(crew, Side::Source, sources, compile::probes(plan)).await?;
     let destination =
-        read_catalog(agent, plan, Side::Destination, destinations, Vec::new()).await?;
+        read_catalog(crew, Side::Destination, destinations, Vec::new()).await?;
     let compiled = compile::compile(plan, &source, &destination)?;
-    check(agent, plan, &compiled).await?;
+    check(crew, plan, &compiled).await?;
     Ok(compiled)
 }
 
 async fn read_catalog(
-    agent: &Agent,
-    plan: &Plan,
+    crew: &Crew,
     side: Side,
     tables: Vec<TableName>,
     probes: Vec<Probe>,
@@ -69,21 +69,15 @@ async fn read_catalog(
         tables,
         probes,
     };
-    match agent
-        .ask(&connections(plan), query, CATALOG_DEADLINE)
-        .await?
-    {
+    match crew.ask(query, CATALOG_DEADLINE).await? {
         QueryAnswer::Catalog(catalog) => Ok(catalog),
         _ => Err(misfit()),
     }
 }
 
-async fn check(agent: &Agent, plan: &Plan, compiled: &CompiledPlan) -> Result<(), PlanError> {
+async fn check(crew: &Crew, plan: &Plan, compiled: &CompiledPlan) -> Result<(), PlanError> {
     let query = Query::CheckPlan(Box::new(compiled.clone()));
-    let found = match agent
-        .ask(&connections(plan), query, CATALOG_DEADLINE)
-        .await?
-    {
+    let found = match crew.ask(query, CATALOG_DEADLINE).await? {
         QueryAnswer::PlanProblems(found) => found,
         _ => return Err(misfit().into()),
     };

@@ -7,15 +7,16 @@ use std::time::Duration;
 use proto::domain::compiled::{CompiledPlan, Consistency};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
-    Connections, Continuity, ControllerFrame, DatabaseIdentity, DestinationState, PartitionState,
-    PrepareOrder, Query, QueryAnswer, RunOrder,
+    Continuity, DatabaseIdentity, DestinationState, PartitionState, PrepareOrder, Query,
+    QueryAnswer, RunOrder,
 };
 use proto::domain::record::MigrationOrchestration;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use crate::partition::{SETTLING, partitions, wished_parts};
-use crate::registry::{Agent, misfit};
+use crate::crew::{Crew, same};
+use crate::fleet::misfit;
 use crate::schedule::{EntityWork, PartitionWork, RunWork, Step};
 use crate::store::{Store, StoreError, Tick};
 
@@ -28,18 +29,18 @@ const LEDGER_PAGE: u32 = 200;
 
 /// A migration that is being prepared or worked on.
 pub struct Job {
-    /// The agent that works on it.
-    pub agent: Agent,
+    /// The agents that can work on it.
+    pub crew: Crew,
     /// The metadata.
     pub store: Store,
-    /// The plan's connections.
-    pub connections: Connections,
     /// The plan.
     pub compiled: CompiledPlan,
     /// The migration.
     pub migration: MigrationOrchestration,
     /// Start of the run, as the destination has it.
     pub run_now: chrono::DateTime<chrono::Utc>,
+    /// The snapshot that was ordered last.
+    pub snapshot: Option<String>,
 }
 
 /// What came of ordering a run.
@@ -49,14 +50,15 @@ pub struct Ordered {
     pub note: Option<String>,
     /// No row was written under an earlier snapshot: counts taken under one say nothing any more.
     pub is_new_snapshot: bool,
+    /// The agent that holds the snapshot, where there is one.
+    pub snapshot_holder: Option<Uuid>,
 }
 
 /// Which servers are behind the plan's connections.
 pub async fn identify(
-    agent: &Agent,
-    connections: &Connections,
+    crew: &Crew,
 ) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
-    match agent.ask(connections, Query::Identify, SHORT).await? {
+    match crew.ask(Query::Identify, SHORT).await? {
         QueryAnswer::Identities {
             source,
             destination,
@@ -67,14 +69,13 @@ pub async fn identify(
 
 /// What the destination knows of the migration.
 pub async fn read_state(
-    agent: &Agent,
-    connections: &Connections,
+    crew: &Crew,
     name: &str,
 ) -> Result<Option<DestinationState>, Failure> {
     let query = Query::ReadState {
         name: name.to_owned(),
     };
-    match agent.ask(connections, query, SHORT).await? {
+    match crew.ask(query, SHORT).await? {
         QueryAnswer::State(state) => Ok(state.map(|state| *state)),
         _ => Err(misfit()),
     }
@@ -91,21 +92,7 @@ pub fn check_start(
         ("source", &state.source, source),
         ("destination", &state.destination, destination),
     ] {
-        if then != now {
-            return Err(Failure::new(
-                FailureKind::IdentityChanged,
-                format!(
-                    "the {what} was system {} database {} timeline {} when the migration was started, \
-                     now it is system {} database {} timeline {}",
-                    then.system_identifier,
-                    then.database,
-                    then.timeline,
-                    now.system_identifier,
-                    now.database,
-                    now.timeline
-                ),
-            ));
-        }
+        same(what, then, now)?;
     }
     let now: BTreeMap<&str, &str> = compiled
         .entities
@@ -143,9 +130,9 @@ pub fn check_start(
 }
 
 impl Job {
-    /// Asks the job's agent.
+    /// Asks one of the job's agents.
     pub async fn ask(&self, query: Query, deadline: Duration) -> Result<QueryAnswer, Failure> {
-        self.agent.ask(&self.connections, query, deadline).await
+        self.crew.ask(query, deadline).await
     }
 
     /// Installs the destination's schema and records the start there.
@@ -170,7 +157,7 @@ impl Job {
     ///
     /// # Errors
     /// `SnapshotLost` when the source's tables were written to since.
-    pub async fn order_run(&self, is_read: bool) -> Result<Ordered, Failure> {
+    pub async fn order_run(&mut self, is_read: bool) -> Result<Ordered, Failure> {
         let (snapshot, ordered) = match self.compiled.consistency {
             _ if is_read => (None, Ordered::default()),
             Consistency::None => (None, Ordered::default()),
@@ -186,13 +173,11 @@ impl Job {
             plan: self.compiled.clone(),
             snapshot,
         };
-        self.agent
-            .order(ControllerFrame::Run(Box::new(order)))
-            .await?;
+        self.crew.brief(order);
         Ok(ordered)
     }
 
-    async fn hold_snapshot(&self) -> Result<(String, Ordered), Failure> {
+    async fn hold_snapshot(&mut self) -> Result<(String, Ordered), Failure> {
         // Skipped ones too: orphan checks look at their rows.
         let mut tables: Vec<_> = self
             .compiled
@@ -206,16 +191,26 @@ impl Job {
             migration_id: self.migration.id,
             tables,
         };
-        let held = match self.ask(query, LONG).await? {
+        let holder_before = self.crew.snapshot_holders().first().copied();
+        let (holder, answer) = match holder_before {
+            Some(holder) => (holder, self.crew.ask_holder(holder, query, LONG).await?),
+            None => self.crew.ask_someone(query, LONG).await?,
+        };
+        let held = match answer {
             QueryAnswer::Snapshot(held) => held,
             _ => return Err(misfit()),
         };
+        self.crew.fleet().note_snapshot(holder, self.migration.id);
+        let is_known = self.snapshot.as_ref().is_none_or(|id| *id == held.snapshot_id);
+        let is_same = holder_before == Some(holder) && is_known;
+        self.snapshot = Some(held.snapshot_id.clone());
         match held.continuity {
             Continuity::First => Ok((
                 held.snapshot_id,
                 Ordered {
                     note: None,
                     is_new_snapshot: true,
+                    snapshot_holder: Some(holder),
                 },
             )),
             Continuity::Unchanged => {
@@ -223,8 +218,9 @@ impl Job {
                 Ok((
                     held.snapshot_id,
                     Ordered {
-                        note: Some(note.to_owned()),
+                        note: (!is_same).then(|| note.to_owned()),
                         is_new_snapshot: false,
+                        snapshot_holder: Some(holder),
                     },
                 ))
             }
@@ -284,7 +280,7 @@ impl Job {
             partitions: all,
         };
         self.ask(query, LONG).await?;
-        let state = read_state(&self.agent, &self.connections, &self.compiled.name).await?;
+        let state = read_state(&self.crew, &self.compiled.name).await?;
         Ok(state.map(|state| state.partitions).unwrap_or_default())
     }
 
@@ -405,5 +401,9 @@ fn partition_work(state: &PartitionState) -> PartitionWork {
         totals: state.totals,
         in_flight: 0,
         generation: 0,
+        holder: None,
+        seq: state.seq,
+        token: state.token,
+        is_last_seen: state.is_done,
     }
 }

@@ -102,7 +102,15 @@ impl Step {
         }
     }
 
-    const fn is_running(self) -> bool {
+    /// It could not be begun: not before this moment.
+    pub fn postpone(&mut self, not_before: Moment) {
+        if let Self::Running { tries } = *self {
+            *self = Self::Open { tries, not_before };
+        }
+    }
+
+    /// It is under way.
+    pub const fn is_running(self) -> bool {
         matches!(self, Self::Running { .. })
     }
 }
@@ -124,6 +132,14 @@ pub struct PartitionWork {
     pub in_flight: i64,
     /// Rises with every assignment.
     pub generation: i64,
+    /// The agent it is assigned to, while it runs.
+    pub holder: Option<Uuid>,
+    /// Batches that were reported, without a gap.
+    pub seq: i64,
+    /// Highest token that was seen; 0 before the first claim.
+    pub token: i64,
+    /// Its last batch was reported.
+    pub is_last_seen: bool,
 }
 
 /// An entity in the works.
@@ -183,7 +199,8 @@ impl EntityWork {
         self.partitions.iter().chain(&self.settling)
     }
 
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut PartitionWork> {
+    /// All partitions with the settling one.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut PartitionWork> {
         self.partitions.iter_mut().chain(&mut self.settling)
     }
 }

@@ -9,6 +9,10 @@ fn partition(id: u128) -> PartitionWork {
         totals: Counts::default(),
         in_flight: 0,
         generation: 0,
+        holder: None,
+        seq: 0,
+        token: 0,
+        is_last_seen: false,
     }
 }
 

@@ -53,6 +53,27 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// Another controller leads.
+    #[error("this controller does not lead any more")]
+    Deposed {
+        /// Its epoch.
+        epoch: i64,
+    },
+    /// The request's number was used for another request.
+    #[error("this request_id was used for another request")]
+    RequestIdReused,
+    /// The migration is not as the command believes.
+    #[error("the migration has changed: its etag is {etag:?} now")]
+    EtagMismatch {
+        /// Its etag.
+        etag: String,
+    },
+    /// The migration is under way.
+    #[error("migration {id} is under way")]
+    UnderWay {
+        /// The migration.
+        id: Uuid,
+    },
     /// A migration of that name exists.
     #[error("a migration named {name:?} exists")]
     NameTaken {
@@ -135,6 +156,10 @@ impl StoreError {
             | Self::NotInstalled { .. }
             | Self::OtherVersion { .. }
             | Self::AlreadyRunning { .. }
+            | Self::Deposed { .. }
+            | Self::RequestIdReused
+            | Self::EtagMismatch { .. }
+            | Self::UnderWay { .. }
             | Self::NameTaken { .. }
             | Self::NoMigration { .. }
             | Self::NoEntity { .. }
@@ -165,6 +190,7 @@ impl StoreError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::AlreadyRunning { .. } => FailureKind::AlreadyRunning,
+            Self::Deposed { .. } => FailureKind::Fenced,
             Self::PlanChanged { .. } => FailureKind::PlanChanged,
             Self::NotInstalled { .. } | Self::OtherVersion { .. } => FailureKind::SchemaDrift,
             Self::Connect(source)
@@ -174,6 +200,9 @@ impl StoreError {
             | Self::Upgrade(sqlx::migrate::MigrateError::Execute(source)) => sqlx_kind(source),
             Self::Upgrade(_) => FailureKind::SchemaDrift,
             Self::NameTaken { .. }
+            | Self::RequestIdReused
+            | Self::EtagMismatch { .. }
+            | Self::UnderWay { .. }
             | Self::NoMigration { .. }
             | Self::NoEntity { .. }
             | Self::Illegal(_) => FailureKind::Internal,

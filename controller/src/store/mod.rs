@@ -7,6 +7,7 @@
 //! Each method is one whole transaction, named by its operation in spans and errors. SQL is in
 //! [`query`], one file per table; what only reads is in `read`.
 
+mod commands;
 mod connect;
 mod error;
 mod lock;
@@ -16,10 +17,13 @@ mod read;
 mod tick;
 mod transact;
 
+pub use commands::Target;
 pub use error::StoreError;
 pub use lock::MigrationLock;
 pub use migration::{EntityRows, NewMigration, PlanRows};
+pub use query::command::CommandCall;
 pub use query::data_validation_result::NewResult;
+pub use query::era::StoredEra;
 pub use query::legacy_entity_mapping::NewMapping;
 pub use query::outbox::NewEvent;
 pub use query::partition_progress::{PartitionPhase, PartitionProgress, PartitionUpdate};
@@ -34,7 +38,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use query::{
-    data_validation_result, entity_migration_status, era, migration_checkpoint, migration_error,
+    data_validation_result, entity_migration_status, era, leader_epoch, migration_checkpoint, migration_error,
     migration_orchestration, partition_progress, schema_change_operation,
 };
 use transact::transact;
@@ -48,6 +52,8 @@ pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,
     schema: String,
+    /// Epoch of the leadership that it writes under; none where one process alone writes.
+    epoch: Option<i64>,
 }
 
 /// What a name, an id or the beginning of an id leads to.
@@ -71,6 +77,7 @@ impl Store {
             pool,
             options,
             schema: schema.to_owned(),
+            epoch: None,
         })
     }
 
@@ -86,6 +93,7 @@ impl Store {
             pool,
             options,
             schema: schema.to_owned(),
+            epoch: None,
         })
     }
 
@@ -99,11 +107,45 @@ impl Store {
         MigrationLock::acquire(&self.options, &self.schema, name).await
     }
 
-    /// Raises the era above every one before, and above `floor` (the highest the destination has
-    /// seen).
-    pub async fn next_era(&self, floor: u32) -> Result<u32, StoreError> {
+    /// The era that was settled last.
+    pub async fn era(&self) -> Result<StoredEra, StoreError> {
+        transact!(&self.pool, "read the era", |conn| Ok(era::get(conn).await?))
+    }
+
+    /// Raises the era above every one before, and above `floor` (the highest the destination has seen).
+    /// Harmless in the hands of a deposed leader: an era more is used up.
+    pub async fn raise_era(
+        &self,
+        floor: u32,
+        cluster_id: &str,
+        revision: u64,
+    ) -> Result<u32, StoreError> {
         transact!(&self.pool, "raise the era", |conn| {
-            Ok(era::raise(conn, floor).await?)
+            Ok(era::raise(conn, floor, cluster_id, revision).await?)
+        })
+    }
+
+    /// Notes how far the lease store's revisions are: one that falls is another history.
+    pub async fn note_revision(&self, cluster_id: &str, revision: u64) -> Result<(), StoreError> {
+        transact!(self => "note the revision", |conn| {
+            Ok(era::note_revision(conn, cluster_id, revision).await?)
+        })
+    }
+
+    /// The same store, writing under an epoch: entered now, for ever above those before.
+    ///
+    /// # Errors
+    /// `Deposed` when this epoch or a later one was entered already.
+    pub async fn lead(&self, epoch: i64, holder: Uuid, address: &str) -> Result<Self, StoreError> {
+        let is_entered = transact!(&self.pool, "enter an epoch", |conn| {
+            Ok(leader_epoch::enter(conn, epoch, holder, address).await?)
+        })?;
+        if !is_entered {
+            return Err(StoreError::Deposed { epoch });
+        }
+        Ok(Self {
+            epoch: Some(epoch),
+            ..self.clone()
         })
     }
 
@@ -112,7 +154,7 @@ impl Store {
         &self,
         new: &NewMigration,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact!(&self.pool, "create a migration", |conn| {
+        transact!(self => "create a migration", |conn| {
             migration::create(conn, new).await
         })
     }
@@ -123,7 +165,7 @@ impl Store {
         migration_id: Uuid,
         rows: &PlanRows,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact!(&self.pool, "update the plan", |conn| {
+        transact!(self => "update the plan", |conn| {
             migration::update_plan(conn, migration_id, rows).await
         })
     }
@@ -134,7 +176,7 @@ impl Store {
         migration_id: Uuid,
         command: &Command,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact!(&self.pool, "change the migration's state", |conn| {
+        transact!(self => "change the migration's state", |conn| {
             migration::command(conn, migration_id, command).await
         })
     }
@@ -147,7 +189,7 @@ impl Store {
         records_total: i64,
         is_exact: bool,
     ) -> Result<(), StoreError> {
-        transact!(&self.pool, "store an entity's total", |conn| {
+        transact!(self => "store an entity's total", |conn| {
             Ok(entity_migration_status::set_total(
                 conn,
                 migration_id,
@@ -167,7 +209,7 @@ impl Store {
         entity: &str,
         status: EntityStatus,
     ) -> Result<MigrationOrchestration, StoreError> {
-        transact!(&self.pool, "change an entity's status", |conn| {
+        transact!(self => "change an entity's status", |conn| {
             let id = migration_id;
             let missing = || StoreError::NoMigration { id };
             migration_orchestration::lock(conn, id)
@@ -200,7 +242,7 @@ impl Store {
         entity: &str,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        transact!(&self.pool, "block an entity", |conn| {
+        transact!(self => "block an entity", |conn| {
             Ok(entity_migration_status::set_blocked(conn, migration_id, entity, reason).await?)
         })
     }
@@ -212,7 +254,7 @@ impl Store {
         attempt: i32,
         partitions: &[NewPartition],
     ) -> Result<(), StoreError> {
-        transact!(&self.pool, "save partitions", |conn| {
+        transact!(self => "save partitions", |conn| {
             Ok(partition_progress::insert(conn, migration_id, attempt, partitions).await?)
         })
     }
@@ -224,7 +266,7 @@ impl Store {
         attempt: i32,
         states: &[PartitionState],
     ) -> Result<Vec<PartitionProgress>, StoreError> {
-        transact!(&self.pool, "take over positions", |conn| {
+        transact!(self => "take over positions", |conn| {
             let id = migration_id;
             migration_orchestration::lock(conn, id)
                 .await?
@@ -245,7 +287,7 @@ impl Store {
         migration_id: Uuid,
         tick: &Tick,
     ) -> Result<TickOutcome, StoreError> {
-        transact!(&self.pool, "persist", |conn| {
+        transact!(self => "persist", |conn| {
             tick::apply(conn, migration_id, tick).await
         })
     }
@@ -258,7 +300,7 @@ impl Store {
         error_code: &str,
         error_message: &str,
     ) -> Result<Uuid, StoreError> {
-        transact!(&self.pool, "store a fault", |conn| {
+        transact!(self => "store a fault", |conn| {
             let id = migration_error::insert_fault(
                 conn,
                 migration_id,
@@ -277,7 +319,7 @@ impl Store {
         &self,
         operations: &[SchemaChangeOperation],
     ) -> Result<(), StoreError> {
-        transact!(&self.pool, "save schema changes", |conn| {
+        transact!(self => "save schema changes", |conn| {
             for operation in operations {
                 schema_change_operation::upsert(conn, operation).await?;
             }
@@ -291,7 +333,7 @@ impl Store {
         migration_id: Uuid,
         result: &NewResult,
     ) -> Result<Uuid, StoreError> {
-        transact!(&self.pool, "store a validation", |conn| {
+        transact!(self => "store a validation", |conn| {
             Ok(data_validation_result::insert(conn, migration_id, result).await?)
         })
     }

@@ -15,7 +15,17 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_
 /// `transact!(&pool, "operation", |conn| result)`: runs `result` (an expression that may await and
 /// use `?`) in a transaction of its own and commits it. A serialization failure or deadlock runs it
 /// again, so it must do nothing but database work.
+///
+/// `transact!(store => "operation", |conn| result)` does the same for work that writes: under the store's
+/// epoch, where it has one, so that a deposed leader writes nothing.
 macro_rules! transact {
+    ($store:expr => $operation:literal, |$conn:ident| $work:expr) => {{
+        let epoch = $store.epoch;
+        $crate::store::transact::transact!(&$store.pool, $operation, |$conn| {
+            $crate::store::transact::check_epoch($conn, epoch).await?;
+            $work
+        })
+    }};
     ($pool:expr, $operation:literal, |$conn:ident| $work:expr) => {{
         let work = async {
             let mut tried = 0;
@@ -44,6 +54,19 @@ macro_rules! transact {
     }};
 }
 pub(super) use transact;
+
+/// Refuses to write under an epoch that is over.
+pub(super) async fn check_epoch(
+    conn: &mut sqlx::PgConnection,
+    epoch: Option<i64>,
+) -> Result<(), StoreError> {
+    match epoch {
+        Some(epoch) if super::query::leader_epoch::hold(conn).await? != epoch => {
+            Err(StoreError::Deposed { epoch })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// Another try may work, and some are left.
 pub(super) fn is_tried_again(error: &StoreError, tried: u32) -> bool {

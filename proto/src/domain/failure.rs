@@ -42,6 +42,8 @@ impl Failure {
 pub enum FailureKind {
     /// A server cannot be reached, or the connection broke.
     Unreachable,
+    /// No agent is connected that could do it.
+    NoAgent,
     /// Wrong password, unknown role, missing right.
     Denied,
     /// Deadlock, serialization failure, lock time-out: the same again may work.
@@ -90,6 +92,10 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::Unreachable => (
             Policy::Retry,
             "check that the server runs and the address is right, then run the plan again",
+        ),
+        K::NoAgent => (
+            Policy::Retry,
+            "start an agent that has both connections of the plan, in a region that the migration may use",
         ),
         K::Denied => (
             Policy::Operator,

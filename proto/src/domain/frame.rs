@@ -135,6 +135,8 @@ pub struct Hello {
     pub version: String,
     /// Partitions it works on, or was told to.
     pub held: Vec<HeldPartition>,
+    /// Migrations whose snapshot it holds.
+    pub snapshots: Vec<Uuid>,
 }
 
 /// A partition in an agent's hands.

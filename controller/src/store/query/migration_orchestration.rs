@@ -128,6 +128,32 @@ pub async fn list(
         .collect()
 }
 
+/// Migrations that are under way and neither paused nor blocked, oldest first.
+pub async fn list_active(
+    conn: &mut PgConnection,
+) -> Result<Vec<MigrationOrchestration>, sqlx::Error> {
+    let sql = format!(
+        "select {COLUMNS} from migration_orchestration
+         where deleted_at is null and status in ('running', 'rolling_back')
+           and activity in ('running', 'pausing')
+         order by created_at, id"
+    );
+    let rows = sqlx::query(&sql).fetch_all(conn).await?;
+    rows.iter().map(record).collect()
+}
+
+/// Hides a migration; false when it is under way, or hidden already.
+pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let deleted = sqlx::query(
+        "update migration_orchestration set deleted_at = clock_timestamp()
+         where id = $1 and deleted_at is null and status not in ('running', 'rolling_back')",
+    )
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
 /// Stores the state that follows a command; completed means 100 %.
 pub async fn set_state(conn: &mut PgConnection, id: Uuid, next: &Next) -> Result<(), sqlx::Error> {
     let (is_kept, reason, hint) = match &next.reason {

@@ -6,7 +6,9 @@
 pub mod batch_processing_status;
 pub mod data_validation_result;
 pub mod entity_migration_status;
+pub mod command;
 pub mod era;
+pub mod leader_epoch;
 pub mod legacy_entity_mapping;
 pub mod migration_checkpoint;
 pub mod migration_error;

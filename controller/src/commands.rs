@@ -1,0 +1,234 @@
+//! What operators can ask of migrations: each is checked, stored once, and left to the manager.
+//!
+//! A command writes what is wished, pokes, and answers with what is stored; what is observed follows in the
+//! migration's record.
+
+use std::collections::BTreeSet;
+
+use proto::domain::compiled::CompiledPlan;
+use proto::domain::failure::Failure;
+use proto::domain::frame::{DatabaseIdentity, DestinationState};
+use proto::domain::plan::{self, Plan, Problems};
+use proto::domain::record::{MigrationOrchestration, MigrationType};
+use proto::domain::state::Command;
+use proto::lease::LeaseStore;
+use tracing::{Instrument, info_span};
+use uuid::Uuid;
+
+use crate::app::check_known;
+use crate::crew::Crew;
+use crate::manager::Realm;
+use crate::placement::Demand;
+use crate::plan::{PlanError, compile_plan, connections, plan_rows};
+use crate::prepare::{check_start, identify, read_state};
+use crate::store::{CommandCall, Found, NewMigration, PlanRows, StoreError, Target};
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] Problems),
+    /// No migration of that name or id.
+    #[error("there is no migration {wanted:?}")]
+    NoMigration {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several migrations have an id that begins so.
+    #[error("{wanted:?} means more than one migration")]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Their ids and names.
+        candidates: Vec<(Uuid, String)>,
+    },
+    /// The metadata refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something else failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<PlanError> for CommandError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Invalid(problems) => Self::Plan(problems),
+            PlanError::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// A plan that was compiled against both databases.
+pub struct Checked {
+    /// What came of it.
+    pub compiled: CompiledPlan,
+    /// The source behind its connection.
+    pub source: DatabaseIdentity,
+    /// The destination behind its connection.
+    pub destination: DatabaseIdentity,
+    /// What the destination knows of a migration of its name.
+    pub state: Option<DestinationState>,
+    rows: PlanRows,
+}
+
+/// What may be said about a command beside the migration.
+pub struct Asked {
+    /// Its number, verb, hash and asker.
+    pub call: CommandCall,
+    /// The migration's etag as last seen.
+    pub etag: Option<String>,
+    /// The edited plan.
+    pub plan: Option<String>,
+}
+
+impl<L: LeaseStore> Realm<L> {
+    /// Compiles a plan; stores nothing.
+    pub async fn check_plan(
+        &self,
+        text: &str,
+        regions: BTreeSet<String>,
+    ) -> Result<Checked, CommandError> {
+        let plan = plan::parse(text)?;
+        let crew = self.crew_of(&plan, regions.clone());
+        let (source, destination) = identify(&crew).await?;
+        let compiled = compile_plan(&crew, &plan)
+            .instrument(info_span!("plan"))
+            .await?;
+        let state = read_state(&crew, &compiled.name).await?;
+        if let Some(state) = &state {
+            check_start(state, &compiled, &source, &destination)?;
+        }
+        let mut rows = plan_rows(text, &compiled)?;
+        rows.configuration["regions"] = regions.into_iter().collect();
+        Ok(Checked {
+            compiled,
+            source,
+            destination,
+            state,
+            rows,
+        })
+    }
+
+    /// Stores a checked plan as a new migration, pending; one that the destination knows keeps its id.
+    pub async fn create(
+        &self,
+        call: &CommandCall,
+        checked: Checked,
+    ) -> Result<MigrationOrchestration, CommandError> {
+        let state = checked.state.as_ref();
+        let new = NewMigration {
+            id: state.map_or_else(Uuid::now_v7, |state| state.migration_id),
+            attempt: state.map_or(1, |state| state.attempt),
+            migration_type: MigrationType::FullMigration,
+            created_by: call.actor.clone(),
+            source_identity: checked.source,
+            destination_identity: checked.destination,
+            rows_estimate: 0,
+            plan: checked.rows,
+        };
+        Ok(self.store.create_once(call, &new).await?)
+    }
+
+    /// Starts or resumes a migration, with an edited plan where there is one.
+    pub async fn go_on(
+        &self,
+        wanted: &str,
+        command: Command,
+        asked: Asked,
+    ) -> Result<MigrationOrchestration, CommandError> {
+        let migration = self.find(wanted).await?;
+        let plan = match &asked.plan {
+            Some(text) => Some(self.edited(&migration, text).await?),
+            None => None,
+        };
+        let target = Target {
+            migration_id: migration.id,
+            etag: asked.etag,
+        };
+        let after = self
+            .store
+            .command_once(&asked.call, &target, &command, plan.as_ref())
+            .await?;
+        self.poke.notify_one();
+        Ok(after)
+    }
+
+    /// Asks for a pause.
+    pub async fn pause(
+        &self,
+        wanted: &str,
+        asked: Asked,
+    ) -> Result<MigrationOrchestration, CommandError> {
+        self.go_on(wanted, Command::Pause, Asked { plan: None, ..asked })
+            .await
+    }
+
+    /// Forgets a migration that is not under way, in the metadata first.
+    pub async fn delete(&self, wanted: &str, asked: Asked) -> Result<(), CommandError> {
+        // A repeated request finds nothing by name any more, and is answered by its number.
+        if self.store.was_done(&asked.call).await? {
+            return Ok(());
+        }
+        let migration = self.find(wanted).await?;
+        let target = Target {
+            migration_id: migration.id,
+            etag: asked.etag,
+        };
+        self.store.delete_once(&asked.call, &target).await?;
+        // What stays in the lease store names nothing that exists.
+        let _ = self.lease.forget(&self.leadership, migration.id).await;
+        self.poke.notify_one();
+        Ok(())
+    }
+
+    /// The migration that a name, an id or the beginning of an id means.
+    pub async fn find(&self, wanted: &str) -> Result<MigrationOrchestration, CommandError> {
+        find(&self.store, wanted).await
+    }
+
+    /// The agents that can work on a plan that is no migration yet.
+    pub fn crew_of(&self, plan: &Plan, regions: BTreeSet<String>) -> Crew {
+        let demand = Demand {
+            connections: connections(plan),
+            regions,
+        };
+        Crew::new(self.fleet.clone(), None, demand)
+    }
+
+    async fn edited(
+        &self,
+        migration: &MigrationOrchestration,
+        text: &str,
+    ) -> Result<PlanRows, CommandError> {
+        let regions = Demand::stored(&migration.configuration)
+            .map(|demand| demand.regions)
+            .unwrap_or_default();
+        let checked = self.check_plan(text, regions).await?;
+        if checked.compiled.name != migration.name {
+            let words = format!("the plan is named {:?}", checked.compiled.name);
+            return Err(Failure::new(proto::domain::failure::FailureKind::PlanChanged, words).into());
+        }
+        let has_begun = !self.store.partitions(migration.id).await?.is_empty();
+        check_known(migration, checked.state.as_ref(), has_begun)?;
+        Ok(checked.rows)
+    }
+}
+
+/// The migration that a name, an id or the beginning of an id means.
+pub async fn find(
+    store: &crate::store::Store,
+    wanted: &str,
+) -> Result<MigrationOrchestration, CommandError> {
+    match store.find_migration(wanted).await? {
+        Found::One(migration) => Ok(*migration),
+        Found::None => Err(CommandError::NoMigration {
+            wanted: wanted.to_owned(),
+        }),
+        Found::Ambiguous(found) => Err(CommandError::Ambiguous {
+            wanted: wanted.to_owned(),
+            candidates: found.into_iter().map(|one| (one.id, one.name)).collect(),
+        }),
+    }
+}

@@ -1,0 +1,220 @@
+//! An agent dials in: hello, welcome, and then its frames go where they belong.
+
+use std::time::Duration;
+
+use proto::domain::compiled::CODEC_VERSION;
+use proto::domain::frame::{AgentFrame, ControllerFrame, Hello};
+use proto::runtime::clock;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::agent::{AgentLink, Line};
+use super::member::Member;
+use super::{CREDITS, Fleet, GRACE, News};
+
+/// How long an agent may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why an agent is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It said something else first, or nothing in time.
+    #[error("the first frame must be a hello, within 10 s")]
+    NoHello,
+    /// It is of a build whose compiled plans differ.
+    #[error("the agent's codec version is {theirs}, this controller's is {ours}")]
+    CodecVersion {
+        /// The agent's.
+        theirs: u32,
+        /// The controller's.
+        ours: u32,
+    },
+    /// Another process of that name is alive.
+    #[error("an agent named {name:?} is connected already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+}
+
+/// An agent's stay: ends with its stream.
+#[derive(Debug)]
+pub struct Stay {
+    /// The agent.
+    pub holder: Uuid,
+    fleet: Fleet,
+    line: Line,
+    frames: mpsc::Receiver<AgentFrame>,
+    connection: u64,
+    closing: CancellationToken,
+}
+
+/// An agent that was put into the list, and who is to hear of it.
+struct Entered {
+    connection: u64,
+    closing: CancellationToken,
+    news: Vec<(mpsc::Sender<News>, News)>,
+}
+
+impl Fleet {
+    /// Takes an agent whose stream was opened. What it sends is taken in by [`Stay::serve`].
+    ///
+    /// # Errors
+    /// See [`Refusal`]; the fleet is as it was.
+    pub async fn greet(&self, mut link: AgentLink) -> Result<Stay, Refusal> {
+        let first = tokio::time::timeout(HELLO_TIMEOUT, link.rx.recv()).await;
+        let Ok(Some(AgentFrame::Hello(hello))) = first else {
+            return Err(Refusal::NoHello);
+        };
+        if hello.codec_version != CODEC_VERSION {
+            return Err(Refusal::CodecVersion {
+                theirs: hello.codec_version,
+                ours: CODEC_VERSION,
+            });
+        }
+        let line = Line::new(self.inner.epoch, link.tx);
+        let holder = hello.holder;
+        let Entered {
+            connection,
+            closing,
+            news,
+        } = self.enlist(hello, &line)?;
+        let welcome = ControllerFrame::Welcome {
+            controller_id: self.inner.controller_id,
+            credits: CREDITS,
+        };
+        let _ = line.order(welcome);
+        for (inbox, news) in news {
+            let _ = inbox.send(news).await;
+        }
+        self.bump();
+        Ok(Stay {
+            holder,
+            fleet: self.clone(),
+            line,
+            frames: link.rx,
+            connection,
+            closing,
+        })
+    }
+
+    /// Puts an agent into the list; a process that dialled again replaces its own entry, a new process of
+    /// the same name that of one whose stream is gone.
+    fn enlist(&self, hello: Hello, line: &Line) -> Result<Entered, Refusal> {
+        let mut state = self.lock();
+        let same_name: Vec<(Uuid, bool)> = state
+            .members
+            .values()
+            .filter(|known| {
+                known.hello.agent_id == hello.agent_id && known.hello.holder != hello.holder
+            })
+            .map(|known| (known.hello.holder, known.line().is_some()))
+            .collect();
+        if same_name.iter().any(|(_, is_connected)| *is_connected) {
+            return Err(Refusal::NameTaken {
+                name: hello.agent_id,
+            });
+        }
+        let mut news = Vec::new();
+        for (holder, _) in same_name {
+            state.members.remove(&holder);
+            news.extend(state.inboxes.values().map(|inbox| (inbox.clone(), News::Left { holder })));
+        }
+        state.connections += 1;
+        let (holder, connection) = (hello.holder, state.connections);
+        let mut member = Member::new(hello, connection, line.clone(), clock::now());
+        if let Some(mut earlier) = state.members.remove(&holder) {
+            earlier.hang_up();
+            (member.duty, member.first_seen) = (earlier.duty, earlier.first_seen);
+        }
+        news.extend(state.inboxes.iter().map(|(migration_id, inbox)| {
+            let held = member.held_of(*migration_id);
+            (inbox.clone(), News::Joined { holder, held })
+        }));
+        let closing = member.closing();
+        state.members.insert(holder, member);
+        Ok(Entered {
+            connection,
+            closing,
+            news,
+        })
+    }
+
+    fn note(&self, holder: Uuid, frame: &AgentFrame) {
+        let mut state = self.lock();
+        let Some(member) = state.members.get_mut(&holder) else {
+            return;
+        };
+        member.last_seen = clock::now();
+        if let AgentFrame::Released {
+            migration_id,
+            partition_id,
+            ..
+        } = frame
+        {
+            member.let_go(*migration_id, *partition_id);
+        }
+    }
+
+    fn inbox(&self, migration_id: Uuid) -> Option<mpsc::Sender<News>> {
+        self.lock().inboxes.get(&migration_id).cloned()
+    }
+}
+
+impl Stay {
+    /// Takes in what the agent sends until its stream ends. Its work goes to others a little later, unless
+    /// it dials again.
+    pub async fn serve(mut self) {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => None,
+                frame = self.frames.recv() => frame,
+            };
+            let Some(frame) = frame else { break };
+            self.take(frame).await;
+        }
+        let (fleet, holder, connection) = (self.fleet, self.holder, self.connection);
+        self.line.hang_up();
+        drop(self.frames);
+        {
+            let mut state = fleet.lock();
+            let member = state.members.get_mut(&holder);
+            if let Some(member) = member.filter(|member| member.connection == connection) {
+                member.hang_up();
+            }
+        }
+        fleet.bump();
+        tokio::time::sleep(GRACE).await;
+        fleet.gone(holder, connection).await;
+    }
+
+    async fn take(&self, frame: AgentFrame) {
+        self.fleet.note(self.holder, &frame);
+        let migration_id = match frame {
+            AgentFrame::QueryResult { query_id, result } => {
+                return self.line.answered(query_id, result);
+            }
+            // Once per stream, and that was taken.
+            AgentFrame::Hello(_) => return,
+            AgentFrame::Claimed { migration_id, .. }
+            | AgentFrame::Progress { migration_id, .. }
+            | AgentFrame::Batch { migration_id, .. }
+            | AgentFrame::Released { migration_id, .. } => migration_id,
+        };
+        let is_batch = matches!(frame, AgentFrame::Batch { .. });
+        let news = News::Frame {
+            holder: self.holder,
+            frame,
+        };
+        let is_taken = match self.fleet.inbox(migration_id) {
+            Some(inbox) => inbox.send(news).await.is_ok(),
+            None => false,
+        };
+        if is_batch && !is_taken {
+            // Nobody looks after the migration now; whoever does next reads the ledger.
+            let _ = self.line.order(ControllerFrame::Acknowledge { credits: 1 });
+        }
+    }
+}

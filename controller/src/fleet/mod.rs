@@ -1,0 +1,209 @@
+//! The agents that said hello: who is there, what each holds, how to reach it.
+//!
+//! A stream that ends makes its agent "gone" after a short grace, in which it may dial again. What an
+//! agent holds is taken from its hello and kept up to date by orders and reports, also while nobody
+//! looks after a migration, so that a supervisor that starts later adopts the truth.
+
+mod agent;
+mod greet;
+mod member;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proto::domain::failure::Failure;
+use proto::domain::frame::{AgentFrame, ControllerFrame, HeldPartition};
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+pub use agent::{AgentLink, Line, Question, misfit};
+pub use greet::{Refusal, Stay};
+pub use member::{Duty, MemberView};
+
+use member::Member;
+
+/// How long an agent whose stream ended may take to dial again before its work goes to others.
+pub const GRACE: Duration = Duration::from_secs(2);
+/// Batches that an agent may send before the first acknowledgement.
+pub const CREDITS: u32 = 64;
+/// News that wait for a supervisor; a full inbox slows the stream it comes from.
+const INBOX: usize = 256;
+
+/// What a migration's supervisor hears of the fleet.
+#[derive(Debug)]
+pub enum News {
+    /// An agent's report about the migration.
+    Frame {
+        /// The agent.
+        holder: Uuid,
+        /// The report.
+        frame: AgentFrame,
+    },
+    /// An agent is there, again or for the first time, and holds this of the migration.
+    Joined {
+        /// The agent.
+        holder: Uuid,
+        /// Its partitions of the migration.
+        held: Vec<HeldPartition>,
+    },
+    /// An agent is gone; what it held is nobody's.
+    Left {
+        /// The agent.
+        holder: Uuid,
+    },
+}
+
+/// The agents. Clones are the same fleet.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    controller_id: Uuid,
+    epoch: i64,
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    members: BTreeMap<Uuid, Member>,
+    inboxes: HashMap<Uuid, mpsc::Sender<News>>,
+    connections: u64,
+}
+
+impl Fleet {
+    /// A fleet of nobody, under the epoch of this controller's leadership (0 in one process).
+    pub fn new(controller_id: Uuid, epoch: i64) -> Self {
+        let inner = Inner {
+            controller_id,
+            epoch,
+            state: Mutex::default(),
+            changes: watch::channel(0).0,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// A number that rises whenever an agent comes, goes, or changes what it may do.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Everybody, by region and name.
+    pub fn members(&self) -> Vec<MemberView> {
+        let mut members: Vec<MemberView> = self.lock().members.values().map(Member::view).collect();
+        members.sort_by(|a, b| (&a.region, &a.name).cmp(&(&b.region, &b.name)));
+        members
+    }
+
+    /// The way to a connected agent.
+    pub fn line(&self, holder: Uuid) -> Option<Line> {
+        self.lock().members.get(&holder).and_then(Member::line)
+    }
+
+    /// Hears of a migration from now on, until the receiver is dropped; with it who holds what already.
+    pub fn subscribe(&self, migration_id: Uuid) -> (mpsc::Receiver<News>, Vec<MemberView>) {
+        let (tx, rx) = mpsc::channel(INBOX);
+        let mut state = self.lock();
+        state.inboxes.insert(migration_id, tx);
+        (rx, state.members.values().map(Member::view).collect())
+    }
+
+    /// Sends an assignment and notes that the agent holds the partition.
+    pub fn assign(&self, holder: Uuid, frame: ControllerFrame, held: HeldPartition) -> Result<(), Failure> {
+        let line = {
+            let mut state = self.lock();
+            let member = state.members.get_mut(&holder);
+            let line = member.as_ref().and_then(|member| member.line());
+            if let (Some(member), Some(_)) = (member, &line) {
+                member.hold(held);
+            }
+            line
+        };
+        let sent = line.map_or_else(|| Err(member::gone()), |line| line.order(frame));
+        if sent.is_err() {
+            self.lock().members.get_mut(&holder).into_iter().for_each(|member| {
+                member.let_go(held.migration_id, held.partition_id);
+            });
+        }
+        sent
+    }
+
+    /// Notes that an agent holds a migration's snapshot.
+    pub fn note_snapshot(&self, holder: Uuid, migration_id: Uuid) {
+        if let Some(member) = self.lock().members.get_mut(&holder) {
+            member.snapshots.insert(migration_id);
+        }
+    }
+
+    /// Sets whether an agent gets work. Draining has it give back everything at once.
+    pub fn set_duty(&self, holder: Uuid, duty: Duty) -> Option<MemberView> {
+        let (view, line) = {
+            let mut state = self.lock();
+            let member = state.members.get_mut(&holder)?;
+            member.duty = duty;
+            (member.view(), member.line())
+        };
+        if let (Duty::Draining, Some(line)) = (duty, line) {
+            let _ = line.order(ControllerFrame::Drain { migration_id: None });
+        }
+        self.bump();
+        Some(view)
+    }
+
+    /// Hangs up on an agent: its lease is gone.
+    pub fn expel(&self, holder: Uuid) {
+        let connection = {
+            let mut state = self.lock();
+            state.members.get_mut(&holder).map(|member| {
+                member.hang_up();
+                member.connection
+            })
+        };
+        if let Some(connection) = connection {
+            let fleet = self.clone();
+            tokio::spawn(async move { fleet.gone(holder, connection).await });
+        }
+    }
+
+    /// An agent's stream is over and its grace is too: unless it dialled again, it is gone.
+    async fn gone(&self, holder: Uuid, connection: u64) {
+        let inboxes: Vec<_> = {
+            let mut state = self.lock();
+            let is_same = state
+                .members
+                .get(&holder)
+                .is_some_and(|member| member.connection == connection && member.line().is_none());
+            if !is_same {
+                return;
+            }
+            state.members.remove(&holder);
+            state.inboxes.values().cloned().collect()
+        };
+        tracing::warn!(%holder, "an agent is gone");
+        for inbox in inboxes {
+            // A supervisor that ended does not care.
+            let _ = inbox.send(News::Left { holder }).await;
+        }
+        self.bump();
+    }
+
+    fn bump(&self) {
+        self.inner.changes.send_modify(|number| *number += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Agents come, go and come back.

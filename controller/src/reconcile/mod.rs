@@ -1,0 +1,308 @@
+//! The loop of a run: ask the schedule what is next, begin it, take what comes back, persist.
+//!
+//! Everything is decided by [`crate::schedule`], [`crate::placement`] and [`crate::intake`]; this folder
+//! only waits and calls. One metadata transaction a tick holds all reports that arrived.
+
+mod members;
+mod persist;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{AgentFrame, QueryAnswer};
+use proto::domain::record::EntityStatus;
+use proto::lease::{Control, Leadership, LeaseStore};
+use proto::runtime::backoff::Backoff;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::era::lease_failure;
+use crate::fleet::{MemberView, News};
+use crate::intake::{Consequence, Intake, Retry, judge};
+use crate::prepare::Job;
+use crate::progress::{ProgressView, Throughput};
+use crate::schedule::{Action, EntityWork, RunWork, Step};
+
+/// Reports are persisted at least this often.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What is wished of a run from outside. Level-triggered: the latest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    Run,
+    /// Give everything back and make sure that nothing can commit any more.
+    Pause,
+    /// Give everything back; the run goes on when it is started again.
+    Stop,
+    /// Let go at once: another controller leads, or this process ends and agents go on by themselves.
+    Abandon,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// Everything is done.
+    Finished,
+    /// It cannot go on; the entity at fault, if one is.
+    Blocked {
+        /// The entity.
+        entity: Option<String>,
+        /// Why.
+        failure: Failure,
+    },
+    /// Nothing can commit any more, until it is resumed.
+    Paused,
+    /// It was told to stop; everything under way was finished or given back.
+    Interrupted,
+    /// It was let go; agents may still work on it.
+    Abandoned,
+}
+
+/// How a run is connected with the world.
+pub struct Links<L> {
+    /// The lease store.
+    pub lease: Arc<L>,
+    /// This controller's leadership.
+    pub leadership: Leadership,
+    /// What the agents report of the migration.
+    pub inbox: mpsc::Receiver<News>,
+    /// The agents when the inbox was opened.
+    pub members: Vec<MemberView>,
+    /// What is wished.
+    pub wishes: watch::Receiver<Wish>,
+    /// Where the run shows how far it is.
+    pub view: watch::Sender<ProgressView>,
+}
+
+/// A run in the works.
+pub struct Reconciler<L> {
+    job: Job,
+    links: Links<L>,
+    run: RunWork,
+    intake: Intake,
+    begun: Instant,
+    throughput: Throughput,
+    status: HashSet<(String, EntityStatus)>,
+    steps: JoinSet<(Action, Result<QueryAnswer, Failure>)>,
+    ending: Option<Ending>,
+    /// The source or its snapshot was lost: held again before anything more is assigned.
+    renewal: Step,
+    snapshot_holder: Option<Uuid>,
+    /// Agents that own partitions and are not connected yet, and until when they are waited for.
+    expected: BTreeMap<Uuid, Duration>,
+    /// Partitions whose batches are to be read out of the ledger.
+    behind: BTreeSet<Uuid>,
+    /// Partitions whose holder is gone without a word while the run was to pause.
+    unsealed: BTreeSet<Uuid>,
+    backoff: Backoff,
+}
+
+impl<L: LeaseStore> Reconciler<L> {
+    /// A reconciler over prepared work.
+    pub fn new(job: Job, run: RunWork, links: Links<L>, snapshot_holder: Option<Uuid>) -> Self {
+        Self {
+            job,
+            links,
+            run,
+            intake: Intake::default(),
+            begun: Instant::now(),
+            throughput: Throughput::default(),
+            status: HashSet::new(),
+            steps: JoinSet::new(),
+            ending: None,
+            renewal: Step::Done,
+            snapshot_holder,
+            expected: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            unsealed: BTreeSet::new(),
+            backoff: Backoff::new(Duration::from_millis(300), Duration::from_secs(15)),
+        }
+    }
+
+    /// Runs until everything is done, the run blocks, or something else is wished.
+    ///
+    /// # Errors
+    /// The metadata database's and the lease store's failures; nothing is lost, the run can be started
+    /// again.
+    pub async fn run(mut self) -> Result<(Ending, Job), Failure> {
+        self.adopt().await?;
+        let names: Vec<String> = self.run.entities.iter().map(|work| work.entity.clone()).collect();
+        for entity in names {
+            // What was over its limit before is so until the limit is raised.
+            let consequence = judge(&self.run, &entity);
+            self.follow(consequence).await?;
+        }
+        if self.ending.is_none() {
+            self.set_open(true).await?;
+        }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Children may start once their parents are stored.
+            if self.has_news() {
+                self.tick().await?;
+            }
+            self.begin_work().await?;
+            if let Some(ending) = self.ended().await? {
+                self.tick().await?;
+                return Ok((ending, self.job));
+            }
+            let wish = *self.links.wishes.borrow_and_update();
+            if wish == Wish::Abandon {
+                return Ok((Ending::Abandoned, self.job));
+            }
+            self.heed(wish).await?;
+            tokio::select! {
+                biased;
+                changed = self.links.wishes.changed() => {
+                    if changed.is_err() {
+                        // Nobody is left to wish anything.
+                        return Ok((Ending::Abandoned, self.job));
+                    }
+                }
+                news = self.links.inbox.recv() => match news {
+                    Some(news) => self.hear(news).await?,
+                    None => return Ok((Ending::Abandoned, self.job)),
+                },
+                Some(done) = self.steps.join_next() => self.step_ended(done).await?,
+                _ = ticks.tick() => self.tick().await?,
+            }
+        }
+    }
+
+    async fn heed(&mut self, wish: Wish) -> Result<(), Failure> {
+        match wish {
+            Wish::Pause => self.stop(Ending::Paused).await,
+            Wish::Stop => self.stop(Ending::Interrupted).await,
+            Wish::Run | Wish::Abandon => Ok(()),
+        }
+    }
+
+    async fn hear(&mut self, news: News) -> Result<(), Failure> {
+        match news {
+            News::Frame { holder, frame } => self.take(holder, frame).await,
+            News::Joined { holder, held } => {
+                self.joined(holder, &held);
+                Ok(())
+            }
+            News::Left { holder } => self.left(holder).await,
+        }
+    }
+
+    async fn take(&mut self, holder: Uuid, frame: AgentFrame) -> Result<(), Failure> {
+        let retry = self.retry();
+        let consequence = self.intake.frame(&mut self.run, holder, frame, retry);
+        self.follow(consequence).await
+    }
+
+    fn retry(&self) -> Retry {
+        Retry {
+            now: self.begun.elapsed(),
+            backoff: self.backoff,
+            random: rand::random(),
+            max_retries: self.job.compiled.limits.max_retries,
+        }
+    }
+
+    async fn follow(&mut self, consequence: Consequence) -> Result<(), Failure> {
+        match consequence {
+            Consequence::None => Ok(()),
+            Consequence::CatchUp(partition_id) => {
+                self.behind.insert(partition_id);
+                self.catch_up().await
+            }
+            Consequence::Exclude { holder, failure } => {
+                self.job.crew.reject(holder, &failure);
+                if self.job.crew.has_agents() {
+                    return Ok(());
+                }
+                let entity = None;
+                self.stop(Ending::Blocked { entity, failure }).await
+            }
+            Consequence::RenewSnapshot => {
+                if self.renewal == Step::Done {
+                    self.renewal = Step::OPEN;
+                }
+                Ok(())
+            }
+            Consequence::Block { entity, failure } => {
+                self.stop(Ending::Blocked { entity, failure }).await
+            }
+        }
+    }
+
+    /// Begins no more; what is under way finishes its batch and is given back. The first reason counts,
+    /// but a pause that comes later still seals.
+    async fn stop(&mut self, ending: Ending) -> Result<(), Failure> {
+        if self.ending.is_none() {
+            info!(?ending, "the run stops");
+            self.ending = Some(ending);
+            self.set_open(false).await?;
+            self.job.crew.drain();
+        }
+        Ok(())
+    }
+
+    /// Opens or closes the migration for claims: a pause reaches agents that cannot be reached.
+    async fn set_open(&self, is_open: bool) -> Result<(), Failure> {
+        let control = Control {
+            generation: self.job.migration.generation,
+            attempt: self.job.migration.attempt,
+            is_open,
+        };
+        self.links
+            .lease
+            .set_control(&self.links.leadership, self.job.migration.id, control)
+            .await
+            .map_err(|error| lease_failure(&error))
+    }
+
+    async fn ended(&mut self) -> Result<Option<Ending>, Failure> {
+        if self.run.is_finished() {
+            return Ok(Some(Ending::Finished));
+        }
+        if self.run.running() > 0 || !self.steps.is_empty() {
+            return Ok(None);
+        }
+        match self.ending.take() {
+            Some(Ending::Paused) => match self.seal().await {
+                Ok(()) => Ok(Some(Ending::Paused)),
+                Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
+                Err(failure) => {
+                    warn!(reason = %failure, "partitions of agents that are gone cannot be sealed yet");
+                    self.ending = Some(Ending::Paused);
+                    Ok(None)
+                }
+            },
+            ending => Ok(ending),
+        }
+    }
+
+    /// An entity's rows are settled, and the metadata does not say so yet.
+    fn has_news(&self) -> bool {
+        self.run
+            .entities
+            .iter()
+            .filter(|entity| entity.is_settled())
+            .any(|entity| !self.has_status(&entity.entity, EntityStatus::Completed))
+    }
+
+    fn has_status(&self, entity: &str, status: EntityStatus) -> bool {
+        self.status.contains(&(entity.to_owned(), status))
+    }
+
+    fn is_read(&self) -> bool {
+        self.run.entities.iter().all(EntityWork::is_settled)
+    }
+
+    fn note(&self, note: Option<String>) {
+        self.links.view.send_modify(|view| view.notes.extend(note));
+    }
+}

@@ -1,0 +1,222 @@
+//! Begins what the schedule says, and takes in how it ended.
+
+use std::time::Duration;
+
+use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::frame::{Assignment, Query, QueryAnswer};
+use proto::lease::{Assigned, LeaseError, LeaseStore, PartitionKey};
+use tracing::{Instrument, info_span, warn};
+use uuid::Uuid;
+
+use super::{Ending, Reconciler};
+use crate::era::lease_failure;
+use crate::intake::{Consequence, consequence};
+use crate::schedule::{Action, Step};
+
+/// Rebuilds of large tables take their time.
+const REBUILD_DEADLINE: Duration = Duration::from_secs(12 * 3600);
+
+impl<L: LeaseStore> Reconciler<L> {
+    /// Begins everything that can begin now.
+    pub(super) async fn begin_work(&mut self) -> Result<(), Failure> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        self.run.lanes = self.job.crew.lanes(self.job.compiled.limits.parallel_partitions);
+        if self.run.lanes == 0 {
+            return Ok(());
+        }
+        if self.renewal != Step::Done && !self.renew_snapshot().await? {
+            return Ok(());
+        }
+        for action in self.run.next_actions(self.begun.elapsed()) {
+            if let Some(step) = self.run.step_mut(&action) {
+                step.begin();
+            }
+            self.begin(action).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a snapshot held again, once nothing runs under the old one; true when work can go on.
+    async fn renew_snapshot(&mut self) -> Result<bool, Failure> {
+        let now = self.begun.elapsed();
+        if self.run.running() > 0 || !self.renewal.can_begin(now) {
+            return Ok(false);
+        }
+        let is_read = self.is_read();
+        match self.job.order_run(is_read).await {
+            Ok(ordered) => {
+                self.renewal = Step::Done;
+                self.snapshot_holder = ordered.snapshot_holder;
+                self.note(ordered.note);
+                if ordered.is_new_snapshot {
+                    self.run.forget_counts();
+                }
+                return Ok(true);
+            }
+            Err(failure) => {
+                warn!(reason = %failure, "the source's snapshot cannot be held yet");
+                let delay = self.backoff.delay(4, rand::random());
+                let tries = self.renewal.fail(now + delay);
+                let can_wait = match failure.kind {
+                    FailureKind::NoAgent => true,
+                    FailureKind::Unreachable => tries <= self.job.compiled.limits.max_retries,
+                    _ => false,
+                };
+                if !can_wait {
+                    self.stop(Ending::Blocked {
+                        entity: None,
+                        failure,
+                    })
+                    .await?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn begin(&mut self, action: Action) -> Result<(), Failure> {
+        let query = match &action {
+            Action::Assign(partition_id) => return self.assign(*partition_id).await,
+            Action::Settle(entity) => {
+                let part = self
+                    .run
+                    .entity(entity)
+                    .and_then(|work| work.settling.as_ref());
+                let Some(partition_id) = part.map(|part| part.partition_id) else {
+                    return Ok(());
+                };
+                let minted = self.links.lease.mint(&self.links.leadership).await;
+                Query::Settle {
+                    entity: entity.clone(),
+                    partition_id,
+                    token: minted.map_err(|error| lease_failure(&error))?,
+                }
+            }
+            Action::RebuildKeys(entity) => Query::RebuildKeys {
+                entity: entity.clone(),
+            },
+            Action::RebuildForeignKeys => Query::RebuildForeignKeys,
+            Action::Finish => Query::FinishRun {
+                migration_id: self.job.migration.id,
+            },
+        };
+        let crew = self.job.crew.clone();
+        let span = info_span!("step", action = ?action);
+        let step = async move { (action, crew.ask(query, REBUILD_DEADLINE).await) };
+        self.steps.spawn(step.instrument(span));
+        Ok(())
+    }
+
+    /// Assigns a partition to the least busy agent: in the lease store first, then over its stream.
+    async fn assign(&mut self, partition_id: Uuid) -> Result<(), Failure> {
+        let migration_id = self.job.migration.id;
+        let holder = self.job.crew.next_holder();
+        let Some(entity) = self.run.entity_of(partition_id) else {
+            return Ok(());
+        };
+        let (name, entity_hash) = (entity.entity.clone(), entity.entity_hash.clone());
+        let Some(partition) = self.run.partition_mut(partition_id) else {
+            return Ok(());
+        };
+        let Some(holder) = holder else {
+            partition.step.reopen();
+            return Ok(());
+        };
+        partition.generation += 1;
+        partition.holder = Some(holder);
+        let generation = partition.generation;
+        let assignment = Assignment {
+            migration_id,
+            partition_id,
+            entity: name,
+            entity_hash,
+            range: partition.range.clone(),
+            generation,
+        };
+        let key = PartitionKey {
+            migration_id,
+            partition_id,
+        };
+        let assigned = Assigned { holder, generation };
+        let stored = self
+            .links
+            .lease
+            .assign(&self.links.leadership, key, assigned)
+            .await;
+        let sent = match stored {
+            Ok(()) => self.job.crew.assign(holder, assignment),
+            Err(error @ LeaseError::Deposed) => return Err(lease_failure(&error)),
+            Err(error) => Err(lease_failure(&error)),
+        };
+        if let Err(failure) = sent {
+            warn!(%partition_id, %holder, reason = %failure, "a partition cannot be assigned yet");
+            let delay = self.backoff.delay(3, rand::random());
+            let not_before = self.begun.elapsed() + delay;
+            if let Some(partition) = self.run.partition_mut(partition_id) {
+                partition.holder = None;
+                partition.step.postpone(not_before);
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer that was lost told of batches that the one after it does not repeat.
+    async fn check_settled(&mut self, action: &Action) -> Result<(), Failure> {
+        let Action::Settle(entity) = action else {
+            return Ok(());
+        };
+        let settling = self.run.entity(entity).and_then(|work| work.settling.as_ref());
+        match settling.filter(|part| !part.is_last_seen) {
+            Some(part) => {
+                let consequence = Consequence::CatchUp(part.partition_id);
+                self.follow(consequence).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn step_ended(
+        &mut self,
+        done: Result<(Action, Result<QueryAnswer, Failure>), tokio::task::JoinError>,
+    ) -> Result<(), Failure> {
+        let (action, answer) = done.map_err(|error| {
+            Failure::new(
+                FailureKind::Internal,
+                format!("a step ended by itself: {error}"),
+            )
+        })?;
+        let now = self.begun.elapsed();
+        let failure = match answer {
+            Ok(answer) => {
+                if let Some(step) = self.run.step_mut(&action) {
+                    *step = Step::Done;
+                }
+                let QueryAnswer::Settled(reports) = answer else {
+                    return Ok(());
+                };
+                for report in reports {
+                    let consequence = self.intake.batch(&mut self.run, report);
+                    self.follow(consequence).await?;
+                }
+                return self.check_settled(&action).await;
+            }
+            Err(failure) => failure,
+        };
+        warn!(?action, reason = %failure, "a step failed");
+        let entity = match &action {
+            Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
+            Action::Assign(_) | Action::RebuildForeignKeys | Action::Finish => None,
+        };
+        let failed = self.run.step_mut(&action).map_or(0, |step| step.tries()) + 1;
+        let delay = self.backoff.delay(failed, rand::random());
+        let tries = self
+            .run
+            .step_mut(&action)
+            .map_or(0, |step| step.fail(now + delay));
+        let limit = self.job.compiled.limits.max_retries;
+        self.follow(consequence(entity, failure, tries, limit))
+            .await
+    }
+}

@@ -1,0 +1,195 @@
+//! One migration's run, from wherever it stands to its end: prepare, reconcile, store how it ended.
+//!
+//! Each step is idempotent, so a supervisor can begin anew at any time: after a crash, under another
+//! leader, or beside agents that never stopped.
+
+use std::sync::Arc;
+
+use proto::domain::failure::{Failure, FailureKind, policy};
+use proto::domain::frame::DestinationState;
+use proto::domain::state::Command;
+use proto::lease::{Leadership, LeaseStore};
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::era;
+use crate::prepare::{Job, read_state};
+use crate::progress::ProgressView;
+use crate::reconcile::{Ending, Links, Reconciler, Wish};
+use crate::schedule::RunWork;
+use crate::store::StoreError;
+
+/// What a run needs beside its job.
+pub struct Surroundings<L> {
+    /// The lease store.
+    pub lease: Arc<L>,
+    /// This controller's leadership.
+    pub leadership: Leadership,
+    /// What is wished.
+    pub wishes: watch::Receiver<Wish>,
+    /// Where the run shows how far it is.
+    pub view: watch::Sender<ProgressView>,
+}
+
+/// A run that is prepared.
+struct Prepared {
+    run: RunWork,
+    snapshot_holder: Option<uuid::Uuid>,
+}
+
+/// Runs a migration whose state is running until it ends one way or another; the job comes back with what
+/// was learned.
+///
+/// # Errors
+/// The metadata's and the lease store's failures: nothing could be stored of it, and the run can be begun
+/// again.
+pub async fn supervise<L: LeaseStore>(
+    mut job: Job,
+    mut around: Surroundings<L>,
+) -> Result<(Ending, Job), Failure> {
+    // Heard from the beginning: an agent may come or go while the run is prepared.
+    let (inbox, members) = job.crew.fleet().subscribe(job.migration.id);
+    around.view.send_modify(|view| {
+        view.name.clone_from(&job.migration.name);
+        view.migration_id = Some(job.migration.id);
+        view.phase = "preparing";
+    });
+    let prepared = tokio::select! {
+        biased;
+        ending = called_off(&mut around.wishes) => {
+            // Every step of it is done or not; the next start looks again.
+            return Ok((ending, job));
+        }
+        prepared = prepare(&mut job, &around) => prepared,
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            let entity = None;
+            return Ok((Ending::Blocked { entity, failure }, job));
+        }
+    };
+    let links = Links {
+        lease: around.lease,
+        leadership: around.leadership,
+        inbox,
+        members,
+        wishes: around.wishes,
+        view: around.view,
+    };
+    let reconciler = Reconciler::new(job, prepared.run, links, prepared.snapshot_holder);
+    Box::pin(reconciler.run()).await
+}
+
+/// Returns when the preparation is to be left: a pause waits, since it has to look at the partitions.
+async fn called_off(wishes: &mut watch::Receiver<Wish>) -> Ending {
+    loop {
+        match *wishes.borrow_and_update() {
+            Wish::Stop => return Ending::Interrupted,
+            Wish::Abandon => return Ending::Abandoned,
+            Wish::Run | Wish::Pause => {}
+        }
+        if wishes.changed().await.is_err() {
+            return Ending::Abandoned;
+        }
+    }
+}
+
+/// Destination, era, snapshot, partitions, and the metadata brought up to all of it.
+async fn prepare<L: LeaseStore>(
+    job: &mut Job,
+    around: &Surroundings<L>,
+) -> Result<Prepared, Failure> {
+    let state = job.prepare_destination().await?;
+    era::settle(
+        &job.store,
+        &*around.lease,
+        &around.leadership,
+        state.highest_token,
+    )
+    .await?;
+    let limit = job.compiled.limits.parallel_partitions;
+    let lanes = u32::try_from(job.crew.lanes(limit)).unwrap_or(limit).max(1);
+    let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);
+    let ordered = job.order_run(is_read).await?;
+    around
+        .view
+        .send_modify(|view| view.notes.extend(ordered.note));
+    let were_counted_before = ordered.is_new_snapshot && !state.partitions.is_empty();
+    let partitions = job.begin_load(state.partitions, lanes).await?;
+    job.catch_up(&partitions).await?;
+    let mut run = job.work(&partitions, lanes).await?;
+    if were_counted_before {
+        run.forget_counts();
+    }
+    Ok(Prepared {
+        run,
+        snapshot_holder: ordered.snapshot_holder,
+    })
+}
+
+/// Stores how a run ended; the job's migration is as it is then.
+pub async fn conclude(job: &mut Job, ending: &Ending) -> Result<(), StoreError> {
+    let id = job.migration.id;
+    let command = match ending {
+        Ending::Finished => Command::Complete,
+        Ending::Paused => Command::Paused,
+        Ending::Interrupted | Ending::Abandoned => return Ok(()),
+        Ending::Blocked { entity, failure } => {
+            return store_block(job, entity.as_deref(), failure).await;
+        }
+    };
+    job.migration = job.store.command(id, &command).await?;
+    Ok(())
+}
+
+/// As [`conclude`], where what blocked the run may keep the metadata from storing it, too: what blocked it
+/// is what counts then.
+pub async fn conclude_as_possible(job: &mut Job, ending: &Ending) -> Result<(), StoreError> {
+    match (conclude(job, ending).await, ending) {
+        (Err(error), Ending::Blocked { .. }) => {
+            warn!(reason = %error.failure(), "the block could not be stored");
+            Ok(())
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Stores why the run stands still and what can be done.
+async fn store_block(
+    job: &mut Job,
+    entity: Option<&str>,
+    failure: &Failure,
+) -> Result<(), StoreError> {
+    let id = job.migration.id;
+    let code = failure
+        .sqlstate
+        .clone()
+        .unwrap_or_else(|| fault_code(failure.kind));
+    let block = Command::Block {
+        reason: failure.message.clone(),
+        hint: policy(failure.kind).1.to_owned(),
+    };
+    job.migration = job.store.command(id, &block).await?;
+    if let Some(entity) = entity {
+        job.store
+            .set_entity_blocked(id, entity, Some(&failure.message))
+            .await?;
+    }
+    job.store
+        .add_fault(id, entity, &code, &failure.message)
+        .await
+        .map(drop)
+}
+
+fn fault_code(kind: FailureKind) -> String {
+    let name = serde_json::to_value(kind)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_uppercase));
+    format!("DROVER_{}", name.unwrap_or_else(|| "INTERNAL".to_owned()))
+}
+
+/// What the destination knows of a job's migration.
+pub async fn destination_state(job: &Job) -> Result<Option<DestinationState>, Failure> {
+    read_state(&job.crew, &job.compiled.name).await
+}

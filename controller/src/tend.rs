@@ -1,0 +1,236 @@
+//! One migration of a cluster, looked after once: wait for agents that can work on it, look whether it is
+//! still the same migration, supervise it, store how it ended.
+
+use proto::domain::compiled::CompiledPlan;
+use proto::domain::failure::{Failure, FailureKind, Policy, policy};
+use proto::domain::frame::DatabaseIdentity;
+use proto::domain::plan;
+use proto::domain::record::MigrationOrchestration;
+use proto::lease::LeaseStore;
+use proto::runtime::clock;
+use tokio::sync::watch;
+use tracing::{Instrument, info, info_span};
+
+use crate::app::check_known;
+use crate::crew::Crew;
+use crate::manager::Realm;
+use crate::placement::Demand;
+use crate::plan::{PlanError, compile_plan, connections};
+use crate::prepare::{Job, check_start, read_state};
+use crate::progress::ProgressView;
+use crate::reconcile::{Ending, Wish};
+use crate::store::MigrationLock;
+use crate::supervise::{Surroundings, conclude, supervise};
+
+/// Times that a passing failure is tried again before the migration blocks.
+const TRIES: u32 = 5;
+
+/// How looking after a migration ended.
+#[derive(Debug)]
+pub enum Tended {
+    /// It is done, blocked, paused, or somebody else's.
+    Ended,
+    /// Something passing; nothing is stored of it.
+    Failed(Failure),
+}
+
+/// Looks after a migration until it ends or something fails. `tries` counts failures before this.
+pub async fn tend<L: LeaseStore>(
+    realm: Realm<L>,
+    migration: MigrationOrchestration,
+    (wishes, view): (watch::Receiver<Wish>, watch::Sender<ProgressView>),
+    tries: u32,
+) -> Tended {
+    let span = info_span!("migration", migration_id = %migration.id, name = %migration.name);
+    let tended = tend_locked(&realm, migration, (wishes, view), tries)
+        .instrument(span)
+        .await;
+    // What follows is not waited for.
+    realm.poke.notify_one();
+    match tended {
+        Ok(()) => Tended::Ended,
+        Err(failure) => Tended::Failed(failure),
+    }
+}
+
+async fn tend_locked<L: LeaseStore>(
+    realm: &Realm<L>,
+    migration: MigrationOrchestration,
+    (mut wishes, view): (watch::Receiver<Wish>, watch::Sender<ProgressView>),
+    tries: u32,
+) -> Result<(), Failure> {
+    // `drover run` of the same migration, or a deposed leader that has not noticed yet.
+    let lock = realm
+        .store
+        .lock_migration(&migration.name)
+        .await
+        .map_err(|error| error.failure())?;
+    view.send_modify(|view| {
+        view.name.clone_from(&migration.name);
+        view.migration_id = Some(migration.id);
+        view.phase = "waiting for an agent";
+    });
+    let outcome = async {
+        let Some(crew) = gather(realm, &migration, &mut wishes).await? else {
+            return Ok(None);
+        };
+        let mut job = job(realm, migration, crew).await?;
+        let ending = match check(&job).await {
+            Ok(()) => {
+                let around = Surroundings {
+                    lease: realm.lease.clone(),
+                    leadership: realm.leadership.clone(),
+                    wishes: wishes.clone(),
+                    view: view.clone(),
+                };
+                let (ending, returned) = Box::pin(supervise(job, around)).await?;
+                job = returned;
+                ending
+            }
+            Err(failure) => Ending::Blocked {
+                entity: None,
+                failure,
+            },
+        };
+        Ok(Some((ending, job)))
+    }
+    .await;
+    let concluded = match outcome {
+        Ok(Some((Ending::Blocked { failure, .. }, _))) if is_passing(&failure, tries) => {
+            Err(failure)
+        }
+        Ok(Some((ending, mut job))) => {
+            info!(?ending, "a run ended");
+            let stored = conclude(&mut job, &ending).await;
+            if ending == Ending::Finished {
+                // What is left in the lease store is of no use; it is removed with the next chance, too.
+                let _ = realm.lease.forget(&realm.leadership, job.migration.id).await;
+            }
+            stored.map_err(|error| error.failure())
+        }
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
+    };
+    end_lock(lock).await;
+    concluded
+}
+
+/// It ends with its session, if not before.
+async fn end_lock(lock: MigrationLock) {
+    let _ = lock.release().await;
+}
+
+/// Whether a block is put off: the same again may work in a while.
+fn is_passing(failure: &Failure, tries: u32) -> bool {
+    match failure.kind {
+        FailureKind::NoAgent => true,
+        kind => policy(kind).0 == Policy::Retry && tries < TRIES,
+    }
+}
+
+/// Waits until an agent is there that can work on the migration; none when something else is wished.
+async fn gather<L: LeaseStore>(
+    realm: &Realm<L>,
+    migration: &MigrationOrchestration,
+    wishes: &mut watch::Receiver<Wish>,
+) -> Result<Option<Crew>, Failure> {
+    let crew = crew(realm, migration)?;
+    let mut changes = realm.fleet.changes();
+    loop {
+        crew.vet().await?;
+        if crew.has_agents() {
+            return Ok(Some(crew));
+        }
+        match *wishes.borrow_and_update() {
+            Wish::Stop | Wish::Abandon => return Ok(None),
+            Wish::Run | Wish::Pause => {}
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return Ok(None) },
+            changed = wishes.changed() => if changed.is_err() { return Ok(None) },
+        }
+    }
+}
+
+fn crew<L: LeaseStore>(
+    realm: &Realm<L>,
+    migration: &MigrationOrchestration,
+) -> Result<Crew, Failure> {
+    let malformed = |what: &str| {
+        Failure::new(
+            FailureKind::Internal,
+            format!("the migration's stored {what} cannot be read"),
+        )
+    };
+    let demand = Demand::stored(&migration.configuration).ok_or_else(|| malformed("configuration"))?;
+    let crew = Crew::new(realm.fleet.clone(), Some(migration.id), demand);
+    let identity = |stored: &Option<serde_json::Value>, what| -> Result<DatabaseIdentity, Failure> {
+        serde_json::from_value(stored.clone().unwrap_or_default()).map_err(|_| malformed(what))
+    };
+    crew.require(
+        identity(&migration.source_identity, "source identity")?,
+        identity(&migration.destination_identity, "destination identity")?,
+    );
+    Ok(crew)
+}
+
+async fn job<L: LeaseStore>(
+    realm: &Realm<L>,
+    migration: MigrationOrchestration,
+    crew: Crew,
+) -> Result<Job, Failure> {
+    let compiled = compiled(realm, &migration, &crew).await?;
+    let state = read_state(&crew, &compiled.name).await?;
+    // It may have been commanded while agents were waited for.
+    let migration = realm
+        .store
+        .migration(migration.id)
+        .await
+        .map_err(|error| error.failure())?;
+    Ok(Job {
+        crew,
+        store: realm.store.clone(),
+        compiled,
+        migration,
+        run_now: state.map_or_else(clock::now, |state| state.run_now),
+        snapshot: None,
+    })
+}
+
+/// The compiled plan that was stored; compiled anew where it was stored by another version.
+async fn compiled<L: LeaseStore>(
+    realm: &Realm<L>,
+    migration: &MigrationOrchestration,
+    crew: &Crew,
+) -> Result<CompiledPlan, Failure> {
+    let stored = realm
+        .store
+        .plan(migration.id)
+        .await
+        .map_err(|error| error.failure())?
+        .ok_or_else(|| Failure::new(FailureKind::Internal, "the migration has no plan"))?;
+    if let Some(compiled) = stored.compiled {
+        return Ok(compiled);
+    }
+    let plan = plan::parse(&stored.document)
+        .map_err(|problems| Failure::new(FailureKind::SchemaDrift, problems.to_string()))?;
+    debug_assert_eq!(connections(&plan), crew.demand().connections);
+    compile_plan(crew, &plan).await.map_err(|error| match error {
+        PlanError::Failed(failure) => failure,
+        PlanError::Invalid(problems) => {
+            Failure::new(FailureKind::SchemaDrift, problems.to_string())
+        }
+    })
+}
+
+/// The destination still speaks of this migration, started with these rules on these servers.
+async fn check(job: &Job) -> Result<(), Failure> {
+    let state = read_state(&job.crew, &job.compiled.name).await?;
+    let partitions = job.store.partitions(job.migration.id).await;
+    let has_begun = !partitions.map_err(|error| error.failure())?.is_empty();
+    check_known(&job.migration, state.as_ref(), has_begun)?;
+    match &state {
+        Some(state) => check_start(state, &job.compiled, &state.source, &state.destination),
+        None => Ok(()),
+    }
+}
