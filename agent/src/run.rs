@@ -1,7 +1,7 @@
 //! What all work of one run has in common: the plan, its transforms, connections and constants.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::sink::copy::CopyStatements;
+use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
 
 /// A run as an agent works on it.
@@ -26,7 +27,24 @@ pub struct RunContext {
     pub destination: PgConnectOptions,
     /// This process.
     pub holder: Uuid,
+    /// Keys of parents, by the SELECT that reads them.
+    pub parents: ParentCells,
     entities: HashMap<String, Arc<EntityContext>>,
+}
+
+/// The keys of one parent, once they are loaded; none where they are too many.
+pub type ParentCell = Arc<OnceCell<Option<Arc<ParentKeys>>>>;
+
+/// The keys of every parent of a run.
+#[derive(Default)]
+pub struct ParentCells(Mutex<HashMap<String, ParentCell>>);
+
+impl ParentCells {
+    /// The place of a parent's keys.
+    pub fn cell(&self, select: &str) -> ParentCell {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.entry(select.to_owned()).or_default().clone()
+    }
 }
 
 /// An entity, ready to be worked on.
@@ -83,6 +101,7 @@ impl RunContext {
             source,
             destination,
             holder,
+            parents: ParentCells::default(),
             entities,
         })
     }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, ParentRef, RowAction,
-    ValueRule,
+    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck, ParentRef,
+    RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -12,6 +12,7 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::presence::Presence;
 use super::{key, steps};
 use crate::batch::{Batch, RowFailure};
 use crate::source::tuple::Tuple;
@@ -60,6 +61,7 @@ pub struct RowTransform {
     key: Vec<KeyText>,
     fault_field: Option<usize>,
     faults: Vec<Fault>,
+    orphans: Vec<OrphanCheck>,
     columns: Vec<Value>,
     own: IdMaker,
     shape: KeyShape,
@@ -107,6 +109,7 @@ impl RowTransform {
             key: entity.read.key.iter().map(|column| column.text).collect(),
             fault_field: entity.read.fault_field,
             faults: entity.faults.clone(),
+            orphans: entity.orphans.clone(),
             columns: columns.collect(),
             own: IdMaker::new(namespace, &entity.entity),
             shape: KeyShape::of(entity),
@@ -122,13 +125,14 @@ impl RowTransform {
     /// `RowRefused` where a rule says `fail`; `Internal` when the tuple is not as compiled.
     pub fn append(
         &self,
-        tuple: &Tuple,
-        held: &HeldKeys,
+        tuple: &mut Tuple,
+        (held, presence): (&HeldKeys, &Presence),
         scratch: &mut Scratch,
         batch: &mut Batch,
     ) -> Result<(), Failure> {
         self.read_key(tuple, scratch)?;
-        let verdict = match self.first_objection(tuple, held)? {
+        let orphaned = presence.judge(&self.orphans, tuple)?;
+        let verdict = match self.first_objection(tuple, held, orphaned)? {
             Some(objection) => Some(objection),
             None => self.encode(tuple, scratch, batch)?,
         };
@@ -167,8 +171,9 @@ impl RowTransform {
         &self,
         tuple: &Tuple,
         held: &HeldKeys,
+        orphaned: u64,
     ) -> Result<Option<Objection>, Failure> {
-        if let Some(fault) = self.fault(tuple)? {
+        if let Some(fault) = self.fault(tuple, orphaned)? {
             return Ok(Some(Objection {
                 code: fault.code.clone(),
                 message: fault.message.clone(),
@@ -197,16 +202,18 @@ impl RowTransform {
         Ok(None)
     }
 
-    fn fault(&self, tuple: &Tuple) -> Result<Option<&Fault>, Failure> {
-        let Some(field) = self.fault_field else {
-            return Ok(None);
+    /// The first verdict on the row: the SELECT's and the agent's, in the order of the rules.
+    fn fault(&self, tuple: &Tuple, orphaned: u64) -> Result<Option<&Fault>, Failure> {
+        let selected = match self.fault_field {
+            None => 0,
+            Some(field) => tuple
+                .field(field)
+                .and_then(|bytes| key::as_int8(KeyText::Int8, bytes))
+                .ok_or_else(|| {
+                    Failure::new(FailureKind::Internal, "the row's check column is missing")
+                })?,
         };
-        let bits = tuple
-            .field(field)
-            .and_then(|bytes| key::as_int8(KeyText::Int8, bytes));
-        let bits = bits.ok_or_else(|| {
-            Failure::new(FailureKind::Internal, "the row's check column is missing")
-        })?;
+        let bits = selected.cast_unsigned() | orphaned;
         if bits == 0 {
             return Ok(None);
         }
