@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::failure::{from_sqlx, is_connection_loss};
+use crate::pool::Server;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,11 +63,20 @@ impl Purpose {
     }
 }
 
-/// Opens a connection; a server that does not answer is tried again a few times with backoff.
+/// A connection to a server: one that waits to be used again, or a new one. Whoever takes it gives
+/// it back ([`Server::give_back`]) where nothing failed, and drops it otherwise.
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn open(server: &Server, purpose: Purpose) -> Result<PgConnection, Failure> {
+    server.take(purpose).await
+}
+
+/// Makes a connection; a server that does not answer is tried again a few times with backoff.
 ///
 /// # Errors
 /// `Unreachable` when nothing answers in time, `Denied` for a wrong user, password or database.
-pub async fn open(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, Failure> {
+pub async fn connect(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, Failure> {
     let options = purpose.options(base);
     let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut attempt = 0;

@@ -18,7 +18,7 @@ use super::fence::{Fence, Position, take_over};
 use super::ledger::read_batch;
 use super::write::{Advance, advance_call};
 use crate::batch::count;
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::During;
 use crate::run::{EntityContext, RunContext};
 use crate::source::redact::read_snapshots;
@@ -64,7 +64,7 @@ pub async fn settle(
         failed.extend(orphans.into_iter().map(|orphan| orphan.source_id));
         reports.push(read_batch(&mut connection, partition_id, position.seq).await?);
     }
-    close(connection).await;
+    run.destination.give_back(Purpose::Write, connection).await;
     Ok(reports)
 }
 
