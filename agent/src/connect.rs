@@ -18,6 +18,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts before a server counts as unreachable.
 const CONNECT_ATTEMPTS: u32 = 4;
 
+/// Smaller tables are scanned and indexed by one process: lanes work side by side already, and a
+/// helper costs more to start than it saves.
+const SMALL_SCANS: (&str, &str) = ("min_parallel_table_scan_size", "64MB");
+
 /// What a connection is for; decides its session settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -41,6 +45,8 @@ impl Purpose {
         match self {
             Self::Read => base.application_name("drover read").options([
                 ("default_transaction_read_only", "on"),
+                // Partitions are read side by side; a source is not to be loaded beyond that.
+                ("max_parallel_workers_per_gather", "0"),
                 ("statement_timeout", "3600000"),
                 ("lock_timeout", "10000"),
                 ("idle_in_transaction_session_timeout", "0"),
@@ -51,12 +57,14 @@ impl Purpose {
                 ("lock_timeout", "10000"),
                 ("idle_in_transaction_session_timeout", "120000"),
                 ("synchronous_commit", "on"),
+                SMALL_SCANS,
                 ("TimeZone", "UTC"),
             ]),
             Self::Build => base.application_name("drover build").options([
                 ("statement_timeout", "0"),
                 ("lock_timeout", "5000"),
                 ("maintenance_work_mem", "256MB"),
+                SMALL_SCANS,
                 ("TimeZone", "UTC"),
             ]),
         }

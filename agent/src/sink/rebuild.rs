@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
+use super::analyze::analyze;
 use super::install::build_marker;
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
@@ -62,16 +63,7 @@ pub async fn rebuild_keys(
     ))
     .await
     .map_err(|error| refused(&error, "the id map", &leaf))?;
-    let table: String = sqlx::query_scalar(
-        "select format('%I.%I', destination_schema, destination_table) from drover.entity where entity_no = $1",
-    )
-    .bind(entity_no)
-    .fetch_one(&mut connection)
-    .await
-    .during("name the table")?;
-    run_sql(&mut connection, &format!("analyze {table}"))
-        .await
-        .during("analyze the table")?;
+    analyze(&mut connection, entity_no).await?;
     destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
