@@ -7,10 +7,10 @@ use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::pool::Server;
 use crate::sink::copy::CopyStatements;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
@@ -21,10 +21,10 @@ pub struct RunContext {
     pub order: RunOrder,
     /// Values for the placeholders of compiled SQL.
     pub constants: RunConstants,
-    /// The source connection.
-    pub source: PgConnectOptions,
-    /// The destination connection.
-    pub destination: PgConnectOptions,
+    /// The source.
+    pub source: Server,
+    /// The destination.
+    pub destination: Server,
     /// This process.
     pub holder: Uuid,
     /// Keys of parents, by the SELECT that reads them.
@@ -67,8 +67,8 @@ impl RunContext {
     /// `entity_numbers` comes from the destination, where `Prepare` has put them.
     pub fn new(
         order: RunOrder,
-        source: PgConnectOptions,
-        destination: PgConnectOptions,
+        source: Server,
+        destination: Server,
         holder: Uuid,
         entity_numbers: &HashMap<String, i32>,
     ) -> Result<Self, Failure> {

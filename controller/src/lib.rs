@@ -12,5 +12,6 @@ pub mod progress;
 pub mod quarantine;
 pub mod reconcile;
 pub mod registry;
+pub mod sample;
 pub mod schedule;
 pub mod store;

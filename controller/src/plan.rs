@@ -49,9 +49,12 @@ pub async fn compile_plan(agent: &Agent, plan: &Plan) -> Result<CompiledPlan, Pl
     };
     let sources = tables(|entity| entity.source_entity.to_string());
     let destinations = tables(|entity| entity.destination_entity.to_string());
-    let source = read_catalog(agent, plan, Side::Source, sources, compile::probes(plan)).await?;
-    let destination =
-        read_catalog(agent, plan, Side::Destination, destinations, Vec::new()).await?;
+    let (mut source, probed, destination) = tokio::try_join!(
+        read_catalog(agent, plan, Side::Source, sources, Vec::new()),
+        read_catalog(agent, plan, Side::Source, Vec::new(), compile::probes(plan)),
+        read_catalog(agent, plan, Side::Destination, destinations, Vec::new())
+    )?;
+    source.expressions = probed.expressions;
     let compiled = compile::compile(plan, &source, &destination)?;
     check(agent, plan, &compiled).await?;
     Ok(compiled)

@@ -2,12 +2,13 @@
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::KeyValue;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+use crate::pool::Server;
 
 /// Who works on a partition, as every write must prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub enum Fate {
 /// # Errors
 /// `Fenced` when somebody else holds the partition by now.
 pub async fn fate_of_batch(
-    destination: &PgConnectOptions,
+    destination: &Server,
     fence: &Fence,
     seq_before: i64,
 ) -> Result<Fate, Failure> {
@@ -138,7 +139,7 @@ pub async fn fate_of_batch(
     .fetch_optional(&mut connection)
     .await
     .during("learn the outcome of a batch")?;
-    close(connection).await;
+    destination.give_back(Purpose::Write, connection).await;
     match row {
         Some((seq, token, holder)) if token == fence.token && holder == Some(fence.holder) => {
             Ok(if seq > seq_before {

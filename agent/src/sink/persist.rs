@@ -20,7 +20,7 @@ use super::isolate::find_bad_rows;
 use super::ledger::read_batch;
 use super::write::{BatchWrite, WriteFault, Written, write};
 use crate::batch::Batch;
-use crate::connect::{Purpose, open};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{from_sqlx, is_connection_loss};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
@@ -40,8 +40,7 @@ pub struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    /// A writer at the position that was read after fencing. The connection may come from an
-    /// earlier partition of the same lane.
+    /// A writer at the position that was read after fencing, over the connection that read it.
     pub fn new(
         run: Arc<RunContext>,
         entity: Arc<EntityContext>,
@@ -65,9 +64,17 @@ impl PartitionWriter {
         }
     }
 
-    /// Gives back the connection, if it is clean.
-    pub fn into_connection(self) -> Option<PgConnection> {
-        self.connection
+    /// Ends between two batches: what it used can be used again.
+    pub async fn end(self) {
+        if let Some(connection) = self.connection {
+            let destination = &self.run.destination;
+            destination.give_back(Purpose::Write, connection).await;
+        }
+        if let Some(mut inspector) = self.inspector
+            && run_sql(&mut inspector, "commit").await.is_ok()
+        {
+            self.run.source.give_back(Purpose::Read, inspector).await;
+        }
     }
 
     /// Commits a batch, in parts where it must be; one report for each part.
@@ -274,8 +281,11 @@ impl PartitionWriter {
     /// The report of a batch whose answer was lost, out of the ledger.
     async fn read_back(&self) -> Result<BatchReport, Failure> {
         let seq = self.position.seq + 1;
-        let mut connection = open(&self.run.destination, Purpose::Write).await?;
-        read_batch(&mut connection, self.fence.partition_id, seq).await
+        let destination = &self.run.destination;
+        let mut connection = open(destination, Purpose::Write).await?;
+        let report = read_batch(&mut connection, self.fence.partition_id, seq).await?;
+        destination.give_back(Purpose::Write, connection).await;
+        Ok(report)
     }
 
     /// Error rows with their redacted snapshots and ids for the batch's place in the ledger.
