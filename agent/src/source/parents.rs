@@ -9,8 +9,8 @@ use sqlx::postgres::PgConnection;
 use tracing::{Instrument, info_span, warn};
 
 use super::tuple::{Tuple, TupleReader};
-use crate::connect::close;
-use crate::failure::{from_sqlx, is_connection_loss};
+use crate::connect::{Purpose, run_sql};
+use crate::failure::{During, from_sqlx, is_connection_loss};
 use crate::run::{EntityContext, RunContext};
 use crate::source::read::begin;
 use crate::transform::presence::{Known, ParentKeys, Presence};
@@ -60,10 +60,13 @@ async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<Parent
         "copy ({}\n) to stdout (format binary)",
         run.constants.apply(&check.keys)
     );
-    let loaded = read_keys(&mut connection, &copy).await;
-    close(connection).await;
-    match loaded {
-        Ok(keys) => Ok(keys.map(Arc::new)),
+    match read_keys(&mut connection, &copy).await {
+        Ok(Some(keys)) => {
+            run_sql(&mut connection, "commit").await.during("end the read")?;
+            run.source.give_back(Purpose::Read, connection).await;
+            Ok(Some(Arc::new(keys)))
+        }
+        Ok(None) => Ok(None),
         Err(ReadFault::Source(error)) if !is_connection_loss(&error) => {
             let reason = from_sqlx("read the keys of a parent", &error);
             warn!(entity = %check.entity, %reason, "parents are looked up row by row");

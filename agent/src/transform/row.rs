@@ -76,6 +76,7 @@ pub struct Scratch {
     text: String,
     ends: Vec<usize>,
     ids: Vec<Option<Uuid>>,
+    part: String,
 }
 
 impl Scratch {
@@ -132,7 +133,7 @@ impl RowTransform {
     ) -> Result<(), Failure> {
         self.read_key(tuple, scratch)?;
         let orphaned = presence.judge(&self.orphans, tuple)?;
-        let verdict = match self.first_objection(tuple, held, orphaned)? {
+        let verdict = match self.first_objection(tuple, held, (orphaned, &mut scratch.part))? {
             Some(objection) => Some(objection),
             None => self.encode(tuple, scratch, batch)?,
         };
@@ -171,7 +172,7 @@ impl RowTransform {
         &self,
         tuple: &Tuple,
         held: &HeldKeys,
-        orphaned: u64,
+        (orphaned, text): (u64, &mut String),
     ) -> Result<Option<Objection>, Failure> {
         if let Some(fault) = self.fault(tuple, orphaned)? {
             return Ok(Some(Objection {
@@ -186,14 +187,12 @@ impl RowTransform {
             let Some(keys) = held.get(&parent.entity) else {
                 continue;
             };
-            if let Some(key) = parts_record_id(tuple, &parent.parts)?
-                && keys.contains(&key)
-            {
+            if put_record_id(text, tuple, &parent.parts)? && keys.contains(text.as_str()) {
                 return Ok(Some(Objection {
                     code: "DROVER_PARENT_QUARANTINED".to_owned(),
                     message: format!("the row's parent in {} failed", parent.entity),
                     context: json!({ "column": parent.column, "parent_entity": parent.entity,
-                                     "parent_id": key }),
+                                     "parent_id": text }),
                     action: RowAction::Quarantine,
                     is_held: true,
                 }));
@@ -246,7 +245,7 @@ impl RowTransform {
                     put(out, Some(own.as_bytes()));
                 }
                 Value::Id { maker, parts } => {
-                    id = make_id(maker, parts, tuple)?;
+                    id = make_id(maker, parts, tuple, &mut scratch.part)?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Steps {
@@ -404,31 +403,46 @@ fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
     })
 }
 
-fn make_id(maker: &IdMaker, parts: &[KeyPart], tuple: &Tuple) -> Result<Option<Uuid>, Failure> {
+/// The id behind a reference; `text` is used again for every part.
+fn make_id(
+    maker: &IdMaker,
+    parts: &[KeyPart],
+    tuple: &Tuple,
+    text: &mut String,
+) -> Result<Option<Uuid>, Failure> {
     let mut builder = maker.start();
-    let mut text = String::new();
     for part in parts {
         let Some(bytes) = tuple.field(part.field) else {
             return Ok(None);
         };
         text.clear();
-        key::push_text(&mut text, part.text, bytes)?;
+        key::push_text(text, part.text, bytes)?;
         builder.push_part(text.as_bytes());
     }
     Ok(Some(builder.finish()))
 }
 
-fn parts_record_id(tuple: &Tuple, parts: &[KeyPart]) -> Result<Option<String>, Failure> {
+/// Puts the record id of a reference into `text`; false where a part is NULL.
+fn put_record_id(text: &mut String, tuple: &Tuple, parts: &[KeyPart]) -> Result<bool, Failure> {
+    text.clear();
+    if let [part] = parts {
+        let Some(bytes) = tuple.field(part.field) else {
+            return Ok(false);
+        };
+        key::push_text(text, part.text, bytes)?;
+        return Ok(true);
+    }
     let mut texts = Vec::with_capacity(parts.len());
     for part in parts {
         let Some(bytes) = tuple.field(part.field) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let mut text = String::new();
-        key::push_text(&mut text, part.text, bytes)?;
-        texts.push(text);
+        let mut one = String::new();
+        key::push_text(&mut one, part.text, bytes)?;
+        texts.push(one);
     }
-    Ok(Some(record_id(texts.iter().map(String::as_str))))
+    text.push_str(&record_id(texts.iter().map(String::as_str)));
+    Ok(true)
 }
 
 fn put_count(out: &mut Vec<u8>, fields: usize) {
