@@ -19,7 +19,7 @@ use crate::batch::{Batch, count};
 use crate::connect::{Purpose, open};
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
-use crate::sink::ledger::{read_totals, take_held_keys};
+use crate::sink::ledger::{read_batch, read_totals, take_held_keys};
 use crate::sink::persist::PartitionWriter;
 use crate::sizer::BatchSizer;
 use crate::source::read::{ReadJob, read_partition};
@@ -65,6 +65,9 @@ async fn move_rows(
         .await?;
     report_claim(frames, &fence, &position).await?;
     if position.is_done {
+        // Its last report may have been lost with its holder; reports are taken once.
+        let last = read_batch(&mut destination, fence.partition_id, position.seq).await?;
+        report(frames, vec![last]).await?;
         run.destination.give_back(Purpose::Write, destination).await;
         return Ok(true);
     }
@@ -78,7 +81,7 @@ async fn move_rows(
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
-        fence,
+        (fence, claim.assignment.range.after.clone()),
         position,
         totals,
         sizer,

@@ -69,6 +69,7 @@ fn batch(fence: &Fence, position: &Position) -> String {
     let call = advance_call(&Advance {
         fence,
         position,
+        lo: position.cursor.as_ref(),
         hi: Some(&hi),
         counts: Counts {
             read: 1,

@@ -8,6 +8,7 @@ mod faults;
 mod fence;
 mod kill;
 mod layering;
+mod lost_answers;
 mod metadata_schema;
 mod metadata_store;
 mod pool;

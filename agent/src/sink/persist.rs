@@ -31,6 +31,8 @@ pub struct PartitionWriter {
     run: Arc<RunContext>,
     entity: Arc<EntityContext>,
     fence: Fence,
+    /// Key before the partition's first row.
+    after: Option<KeyValue>,
     position: Position,
     totals: Counts,
     sizer: Arc<Mutex<BatchSizer>>,
@@ -44,7 +46,7 @@ impl PartitionWriter {
     pub fn new(
         run: Arc<RunContext>,
         entity: Arc<EntityContext>,
-        fence: Fence,
+        (fence, after): (Fence, Option<KeyValue>),
         position: Position,
         totals: Counts,
         sizer: Arc<Mutex<BatchSizer>>,
@@ -55,6 +57,7 @@ impl PartitionWriter {
             run,
             entity,
             fence,
+            after,
             position,
             totals,
             sizer,
@@ -110,6 +113,7 @@ impl PartitionWriter {
     async fn commit(&mut self, mut batch: Batch) -> Result<Committed, Failure> {
         let mut retry_count = 0;
         let mut was_bisected = false;
+        let mut was_unknown = false;
         let mut snapshots = HashMap::new();
         loop {
             let errors = self.row_errors(&batch, &mut snapshots).await?;
@@ -123,6 +127,14 @@ impl PartitionWriter {
                 }
                 Err(fault) => fault,
             };
+            // An earlier try whose answer was lost may have come through meanwhile: its rows are what is
+            // in the way then, and no row is at fault.
+            if was_unknown && matches!(fault, WriteFault::Row | WriteFault::Smaller) {
+                match self.learn_fate().await? {
+                    Fate::Committed => return self.adopt(batch).await,
+                    Fate::NotCommitted => was_unknown = false,
+                }
+            }
             let failure = match fault {
                 WriteFault::Row => {
                     self.reject_rows(&mut batch).await?;
@@ -138,11 +150,9 @@ impl PartitionWriter {
                 WriteFault::Refused(failure) => return Err(failure),
                 WriteFault::Unknown => {
                     self.connection = None;
+                    was_unknown = true;
                     match self.learn_fate().await? {
-                        Fate::Committed => {
-                            let report = self.read_back().await?;
-                            return Ok(Committed::Whole(Box::new(report), batch));
-                        }
+                        Fate::Committed => return self.adopt(batch).await,
                         Fate::NotCommitted => Failure::new(
                             FailureKind::Unreachable,
                             "the connection broke while a batch was committed",
@@ -180,6 +190,10 @@ impl PartitionWriter {
             entity: &self.entity,
             fence: &self.fence,
             position: &self.position,
+            lo: batch
+                .lo
+                .as_ref()
+                .filter(|lo| Some(*lo) != self.after.as_ref()),
             batch,
             errors,
             retry_count,
@@ -276,6 +290,20 @@ impl PartitionWriter {
                 other => return other,
             }
         }
+    }
+
+    /// Takes over what a try whose answer was lost has committed. Where it is not this batch but an
+    /// earlier cut of the same rows, everything in hand is of no use: the partition is taken over again.
+    async fn adopt(&self, batch: Batch) -> Result<Committed, Failure> {
+        let report = self.read_back().await?;
+        let hi = batch.hi.as_ref().or(self.position.cursor.as_ref());
+        if report.cursor.as_ref() != hi {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "an earlier try of the same rows came through late",
+            ));
+        }
+        Ok(Committed::Whole(Box::new(report), batch))
     }
 
     /// The report of a batch whose answer was lost, out of the ledger.

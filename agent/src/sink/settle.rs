@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::fence::{Fence, Position, take_over};
-use super::ledger::read_batch;
+use super::ledger::{read_batch, read_batches};
 use super::write::{Advance, advance_call};
 use crate::batch::count;
 use crate::connect::{Purpose, open, run_sql};
@@ -57,7 +57,8 @@ pub async fn settle(
     };
     let mut connection = open(&run.destination, Purpose::Write).await?;
     let mut position = take_over(&mut connection, &fence).await?;
-    let mut reports = Vec::new();
+    // Reports of an earlier try were lost with its answer; they are taken once.
+    let mut reports = read_batches(&mut connection, partition_id, 0, u32::MAX).await?;
     let mut failed = failed_keys(&mut connection, run, entity).await?;
     while !position.is_done {
         let orphans = find_orphans(&mut connection, run, entity, &failed).await?;
@@ -184,7 +185,10 @@ async fn write_round(
         .map(|orphan| parse_key(&orphan.source_id, width))
         .collect();
     let snapshots = read_snapshots(run, entity, &keys?, &mut None).await?;
-    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    let begin = format!(
+        "begin isolation level read committed; set local application_name = '{}'",
+        fence.marker()
+    );
     run_sql(&mut *connection, &begin)
         .await
         .during("settle self references")?;
@@ -203,6 +207,7 @@ async fn write_round(
     let call = advance_call(&Advance {
         fence,
         position,
+        lo: position.cursor.as_ref(),
         hi: None,
         counts: Counts {
             written: -moved,

@@ -62,7 +62,9 @@ async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<Parent
     );
     match read_keys(&mut connection, &copy).await {
         Ok(Some(keys)) => {
-            run_sql(&mut connection, "commit").await.during("end the read")?;
+            run_sql(&mut connection, "commit")
+                .await
+                .during("end the read")?;
             run.source.give_back(Purpose::Read, connection).await;
             Ok(Some(Arc::new(keys)))
         }
@@ -86,7 +88,10 @@ async fn read_keys(
     connection: &mut PgConnection,
     copy: &str,
 ) -> Result<Option<ParentKeys>, ReadFault> {
-    let mut stream = connection.copy_out_raw(copy).await.map_err(ReadFault::Source)?;
+    let mut stream = connection
+        .copy_out_raw(copy)
+        .await
+        .map_err(ReadFault::Source)?;
     let (mut reader, mut tuple) = (TupleReader::default(), Tuple::default());
     let (mut keys, mut count) = (ParentKeys::default(), 0_u64);
     while let Some(chunk) = stream.try_next().await.map_err(ReadFault::Source)? {
@@ -106,6 +111,9 @@ async fn read_keys(
         Ok(Some(keys))
     } else {
         let words = "the source's answer was cut short";
-        Err(ReadFault::Ours(Failure::new(FailureKind::Unreachable, words)))
+        Err(ReadFault::Ours(Failure::new(
+            FailureKind::Unreachable,
+            words,
+        )))
     }
 }

@@ -89,8 +89,8 @@ fn mistyped(what: &str) -> Failure {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use proto::domain::compiled::{KeyPart, KeyText};
     use proptest::prelude::*;
+    use proto::domain::compiled::{KeyPart, KeyText};
 
     fn check(field: usize, action: OrphanAction) -> OrphanCheck {
         OrphanCheck {
@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn orphans_are_null_or_a_verdict_and_null_is_no_orphan() {
-        let checks = [check(0, OrphanAction::SetNull), check(1, OrphanAction::Fault(3))];
+        let checks = [
+            check(0, OrphanAction::SetNull),
+            check(1, OrphanAction::Fault(3)),
+        ];
         let presence = Presence(vec![keys(&[1, -7]), keys(&[2])]);
         let judge = |fields: &[Option<i32>]| {
             let mut tuple = tuple(fields);

@@ -28,7 +28,7 @@ pub(super) enum RuleValue {
     /// A value of the destination's type.
     Draft(Draft),
     /// A reference.
-    Reference(Reference),
+    Reference(Box<Reference>),
 }
 
 impl Rule<'_> {
@@ -143,7 +143,7 @@ fn compile<'a>(
                 .flat_map(|part| part.mentioned.clone())
                 .collect(),
             path: rule.path,
-            value: RuleValue::Reference(reference),
+            value: RuleValue::Reference(Box::new(reference)),
         });
     }
     let draft = value_of(scope, &pipeline.0, &target.path)?;

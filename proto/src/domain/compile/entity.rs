@@ -257,7 +257,10 @@ impl Assembly {
     fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
         let column = rule.column.name.clone();
         // A field that the agent may set to NULL is nobody else's.
-        let is_own = reference.orphan.as_ref().is_some_and(|one| one.fault.is_none());
+        let is_own = reference
+            .orphan
+            .as_ref()
+            .is_some_and(|one| one.fault.is_none());
         let parts: Vec<KeyPart> = match &reference.kept {
             // A kept integer reads the same in both widths: one field serves value and key.
             Some(kept) if kept.ty.is_integer() && kept.agent.is_empty() => {
@@ -346,11 +349,7 @@ impl Assembly {
         &mut self,
         scope: &Scope<'_>,
         entity: &Resolved<'_>,
-    ) -> (
-        Vec<String>,
-        Option<usize>,
-        Vec<DraftFault>,
-    ) {
+    ) -> (Vec<String>, Option<usize>, Vec<DraftFault>) {
         let drafts = faults::distinct(std::mem::take(&mut self.drafts));
         let mut fields = std::mem::take(&mut self.fields);
         if drafts.len() > faults::MAX_FAULTS {

@@ -181,7 +181,13 @@ fn an_enforced_reference_needs_no_check_unless_its_parent_is_filtered() {
     };
     assert_eq!(
         check.action,
-        OrphanAction::Fault(users.faults.iter().position(|fault| fault == orphan[0]).unwrap())
+        OrphanAction::Fault(
+            users
+                .faults
+                .iter()
+                .position(|fault| fault == orphan[0])
+                .unwrap()
+        )
     );
     let filtered = "WHERE (deleted_at is null -- soft\n)";
     assert!(check.keys.ends_with(filtered), "{}", check.keys);
