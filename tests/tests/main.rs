@@ -10,3 +10,4 @@ mod kill;
 mod layering;
 mod metadata_schema;
 mod metadata_store;
+mod model;
