@@ -11,4 +11,5 @@ mod layering;
 mod lost_answers;
 mod metadata_schema;
 mod metadata_store;
+mod model;
 mod pool;

@@ -26,7 +26,7 @@ pub(super) struct Rule<'a> {
 /// What fills a column.
 pub(super) enum RuleValue {
     /// A value of the destination's type.
-    Draft(Draft),
+    Draft(Box<Draft>),
     /// A reference.
     Reference(Box<Reference>),
 }
@@ -153,7 +153,7 @@ fn compile<'a>(
         columns: draft.columns.clone(),
         mentioned: draft.mentioned.clone(),
         path: last_path,
-        value: RuleValue::Draft(draft),
+        value: RuleValue::Draft(Box::new(draft)),
     })
 }
 
