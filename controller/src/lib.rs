@@ -18,6 +18,7 @@ pub mod prepare;
 pub mod progress;
 pub mod quarantine;
 pub mod reconcile;
+pub mod sample;
 pub mod supervise;
 pub mod tend;
 pub mod schedule;
