@@ -55,9 +55,7 @@ pub struct Ordered {
 }
 
 /// Which servers are behind the plan's connections.
-pub async fn identify(
-    crew: &Crew,
-) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
+pub async fn identify(crew: &Crew) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
     match crew.ask(Query::Identify, SHORT).await? {
         QueryAnswer::Identities {
             source,
@@ -68,10 +66,7 @@ pub async fn identify(
 }
 
 /// What the destination knows of the migration.
-pub async fn read_state(
-    crew: &Crew,
-    name: &str,
-) -> Result<Option<DestinationState>, Failure> {
+pub async fn read_state(crew: &Crew, name: &str) -> Result<Option<DestinationState>, Failure> {
     let query = Query::ReadState {
         name: name.to_owned(),
     };
@@ -201,7 +196,10 @@ impl Job {
             _ => return Err(misfit()),
         };
         self.crew.fleet().note_snapshot(holder, self.migration.id);
-        let is_known = self.snapshot.as_ref().is_none_or(|id| *id == held.snapshot_id);
+        let is_known = self
+            .snapshot
+            .as_ref()
+            .is_none_or(|id| *id == held.snapshot_id);
         let is_same = holder_before == Some(holder) && is_known;
         self.snapshot = Some(held.snapshot_id.clone());
         match held.continuity {

@@ -38,8 +38,8 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use query::{
-    data_validation_result, entity_migration_status, era, leader_epoch, migration_checkpoint, migration_error,
-    migration_orchestration, partition_progress, schema_change_operation,
+    data_validation_result, entity_migration_status, era, leader_epoch, migration_checkpoint,
+    migration_error, migration_orchestration, partition_progress, schema_change_operation,
 };
 use transact::transact;
 
