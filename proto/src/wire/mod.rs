@@ -4,10 +4,13 @@
 //! JSON travels as `google.protobuf.Struct` or `Value`, whose numbers are doubles: an integer that a
 //! double cannot hold is decimal text on the wire, and stays text.
 
+mod agent;
+pub mod agent_stream;
 mod batch;
 mod checkpoint;
 mod entity;
 mod error;
+mod event;
 mod json;
 mod mapping;
 mod migration;
@@ -45,6 +48,24 @@ pub enum WireError {
         field: &'static str,
         /// The number.
         value: i32,
+    },
+    /// More than the reader keeps, or the writer may send.
+    #[error("{field} is larger than {limit}")]
+    TooLarge {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// How large it may be, in bytes or items as the field has it.
+        limit: usize,
+    },
+    /// The other end speaks another version.
+    #[error("{field} is {theirs}, this build has {ours}")]
+    Version {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// The other end's.
+        theirs: u32,
+        /// This end's.
+        ours: u32,
     },
 }
 
