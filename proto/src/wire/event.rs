@@ -5,13 +5,15 @@ use crate::pb;
 
 use super::{WireError, read_time, read_uuid, required, write_time};
 
-impl From<Event> for pb::Event {
-    fn from(record: Event) -> Self {
+impl TryFrom<Event> for pb::Event {
+    type Error = WireError;
+
+    fn try_from(record: Event) -> Result<Self, WireError> {
         let mut entity = record.data.entity;
         if entity == WHOLE_MIGRATION {
             entity.clear();
         }
-        Self {
+        Ok(Self {
             id: record.id,
             event_type: record.event_type,
             migration_id: record.migration_id.to_string(),
@@ -21,7 +23,7 @@ impl From<Event> for pb::Event {
                 progress_percentage: record.data.progress_percentage,
                 throughput: record.data.throughput,
             }),
-        }
+        })
     }
 }
 

@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
+pub use entity::entity_status;
 use json::{read_json, read_object, write_json, write_object};
 
 /// A message or record that has no counterpart.
@@ -83,7 +84,8 @@ fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, WireError> {
     })
 }
 
-fn write_time(time: DateTime<Utc>) -> Timestamp {
+/// A time as a message.
+pub fn write_time(time: DateTime<Utc>) -> Timestamp {
     Timestamp {
         seconds: time.timestamp(),
         // A leap second, which chrono holds as more than a second, is the one before it.
