@@ -1,24 +1,30 @@
-//! The only conversions between the records of the data model and their messages.
+//! The only conversions between the records of the data model, the frames of the agent stream, failures,
+//! and their messages.
 //!
 //! A message that cannot be fully understood is refused with the field's name, never half-read.
 //! JSON travels as `google.protobuf.Struct` or `Value`, whose numbers are doubles: an integer that a
 //! double cannot hold is decimal text on the wire, and stays text.
 
+mod agent;
+pub mod agent_stream;
 mod batch;
 mod checkpoint;
 mod entity;
 mod error;
+mod event;
 mod json;
 mod mapping;
 mod migration;
 mod rules;
 mod schema_change;
+pub mod status;
 mod validation;
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
+pub use entity::entity_status;
 use json::{read_json, read_object, write_json, write_object};
 
 /// A message or record that has no counterpart.
@@ -46,6 +52,37 @@ pub enum WireError {
         /// The number.
         value: i32,
     },
+    /// More than the reader keeps, or the writer may send.
+    #[error("{field} is larger than {limit}")]
+    TooLarge {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// How large it may be, in bytes or items as the field has it.
+        limit: usize,
+    },
+    /// The other end speaks another version.
+    #[error("{field} is {theirs}, this build has {ours}")]
+    Version {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// The other end's.
+        theirs: u32,
+        /// This end's.
+        ours: u32,
+    },
+}
+
+impl WireError {
+    /// The message's and the field's name.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Missing { field }
+            | Self::Malformed { field, .. }
+            | Self::UnknownValue { field, .. }
+            | Self::TooLarge { field, .. }
+            | Self::Version { field, .. } => field,
+        }
+    }
 }
 
 fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
@@ -62,7 +99,8 @@ fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, WireError> {
     })
 }
 
-fn write_time(time: DateTime<Utc>) -> Timestamp {
+/// A time as a message.
+pub fn write_time(time: DateTime<Utc>) -> Timestamp {
     Timestamp {
         seconds: time.timestamp(),
         // A leap second, which chrono holds as more than a second, is the one before it.

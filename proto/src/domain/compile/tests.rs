@@ -18,7 +18,7 @@ fn compile_text(text: &str) -> Result<CompiledPlan, Problems> {
     compile(&plan, &catalogs::source(), &catalogs::destination())
 }
 
-fn clinic() -> CompiledPlan {
+pub(crate) fn clinic() -> CompiledPlan {
     compile_text(CLINIC).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
