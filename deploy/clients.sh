@@ -50,7 +50,7 @@ code_wanted="$node_wanted $python_wanted $(fingerprint $sources)"
 
 install_node() {
     say "installing the packages of tests/clients/typescript/package-lock.json from npm"
-    rm -rf "$home/typescript"
+    rm -rf "$home/.generated" "$home/typescript"
     mkdir -p "$home/typescript"
     for file in package.json package-lock.json .npmrc; do
         cp "tests/clients/typescript/$file" "$home/typescript/"
@@ -61,7 +61,7 @@ install_node() {
 
 install_python() {
     say "installing the packages of tests/clients/python/requirements.txt from PyPI"
-    rm -rf "$home/python"
+    rm -rf "$home/.generated" "$home/python"
     if ! python3 -m venv "$home/python" >&2; then
         say "no python3 with venv: sh deploy/setup.sh clients"
         exit 1
@@ -75,7 +75,7 @@ install_python() {
 
 generate() {
     say "generating the clients from proto/"
-    rm -rf "$home/gen" "$home/typescript/gen" "$home/typescript/src" "$home/typescript/dist" "$home/python/gen"
+    rm -rf "$home/.generated" "$home/gen" "$home/typescript/gen" "$home/typescript/src" "$home/typescript/dist" "$home/python/gen"
     (
         PATH=$home/typescript/node_modules/.bin:$home/python/bin:$PATH
         export PATH BUF_CACHE_DIR="$home/cache" PYTHONDONTWRITEBYTECODE=1
@@ -91,7 +91,7 @@ generate() {
     echo "$code_wanted" >"$home/.generated"
 }
 
-is_done "$home/typescript/.installed" "$node_wanted" || { install_node; rm -f "$home/.generated"; }
-is_done "$home/python/.installed" "$python_wanted" || { install_python; rm -f "$home/.generated"; }
+is_done "$home/typescript/.installed" "$node_wanted" || install_node
+is_done "$home/python/.installed" "$python_wanted" || install_python
 is_done "$home/.generated" "$code_wanted" || generate
 echo "$home"
