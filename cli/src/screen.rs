@@ -37,8 +37,11 @@ impl Screen {
 
     /// A result on stdout, with a line end.
     ///
-    /// A reader that has seen enough (`| head`) is no error.
+    /// A reader that has seen enough (`| head`) is no error. Of nothing there is no line.
     pub fn print(&self, data: &str) {
+        if data.is_empty() {
+            return;
+        }
         self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
             let end = if data.ends_with('\n') { "" } else { "\n" };
