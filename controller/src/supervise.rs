@@ -45,7 +45,7 @@ struct Prepared {
 /// again.
 pub async fn supervise<L: LeaseStore>(
     mut job: Job,
-    mut around: Surroundings<L>,
+    around: Surroundings<L>,
 ) -> Result<(Ending, Job), Failure> {
     // Heard from the beginning: an agent may come or go while the run is prepared.
     let (inbox, members) = job.crew.fleet().subscribe(job.migration.id);
@@ -54,9 +54,10 @@ pub async fn supervise<L: LeaseStore>(
         view.migration_id = Some(job.migration.id);
         view.phase = "preparing";
     });
+    let mut wishes = around.wishes.clone();
     let prepared = tokio::select! {
         biased;
-        ending = called_off(&mut around.wishes) => {
+        ending = called_off(&mut wishes) => {
             // Every step of it is done or not; the next start looks again.
             return Ok((ending, job));
         }

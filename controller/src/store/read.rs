@@ -1,14 +1,14 @@
 //! What can be asked of the store. Each answer is one transaction's view.
 
 use proto::domain::record::{
-    BatchProcessingStatus, DataValidationResult, EntityMigrationStatus, LegacyEntityMapping,
+    BatchProcessingStatus, DataValidationResult, EntityMigrationStatus, Event, LegacyEntityMapping,
     MigrationCheckpoint, MigrationError, MigrationOrchestration, SchemaChangeOperation,
 };
 use uuid::Uuid;
 
 use super::query::{
     batch_processing_status, data_validation_result, entity_migration_status,
-    legacy_entity_mapping, migration_checkpoint, migration_error, migration_orchestration,
+    legacy_entity_mapping, migration_checkpoint, migration_error, migration_orchestration, outbox,
     partition_progress, plan, schema_change_operation,
 };
 use super::transact::transact;
@@ -116,14 +116,84 @@ impl Store {
         })
     }
 
-    /// A migration's newest checkpoints, newest first.
+    /// A migration's checkpoints, newest first, before the one with id `before`.
     pub async fn checkpoints(
         &self,
         migration_id: Uuid,
+        entity: Option<&str>,
         limit: i64,
+        before: Option<Uuid>,
     ) -> Result<Vec<MigrationCheckpoint>, StoreError> {
         transact!(&self.pool, "list checkpoints", |conn| {
-            Ok(migration_checkpoint::list(conn, migration_id, limit).await?)
+            Ok(migration_checkpoint::list(conn, migration_id, entity, limit, before).await?)
+        })
+    }
+
+    /// A migration with its entities at one moment; none once it is deleted.
+    pub async fn whole(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<(MigrationOrchestration, Vec<EntityMigrationStatus>)>, StoreError> {
+        transact!(&self.pool, "read a migration with its entities", |conn| {
+            let Some(migration) = migration_orchestration::get_live(conn, id).await? else {
+                return Ok(None);
+            };
+            let entities = entity_migration_status::list(conn, id).await?;
+            Ok(Some((migration, entities)))
+        })
+    }
+
+    /// A migration's events behind the one with number `after`.
+    pub async fn events(
+        &self,
+        migration_id: Uuid,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Event>, StoreError> {
+        transact!(&self.pool, "list events", |conn| {
+            Ok(outbox::list(conn, migration_id, after, limit).await?)
+        })
+    }
+
+    /// Number of a migration's newest event; 0 before the first.
+    pub async fn newest_event(&self, migration_id: Uuid) -> Result<i64, StoreError> {
+        transact!(&self.pool, "read the newest event", |conn| {
+            Ok(outbox::newest(conn, migration_id).await?)
+        })
+    }
+
+    /// One version of an entity's rules; without a version the newest.
+    pub async fn find_rules(
+        &self,
+        plan_name: &str,
+        entity: &str,
+        version: Option<&str>,
+    ) -> Result<Option<LegacyEntityMapping>, StoreError> {
+        transact!(&self.pool, "read rules", |conn| {
+            Ok(legacy_entity_mapping::find(conn, plan_name, entity, version).await?)
+        })
+    }
+
+    /// All versions of rules, behind the one with id `after`.
+    pub async fn list_rules(
+        &self,
+        plan_name: Option<&str>,
+        limit: i64,
+        after: Option<Uuid>,
+    ) -> Result<Vec<LegacyEntityMapping>, StoreError> {
+        transact!(&self.pool, "list rules", |conn| {
+            Ok(legacy_entity_mapping::list(conn, plan_name, limit, after).await?)
+        })
+    }
+
+    /// Errors whose id is this or begins with it.
+    pub async fn find_errors(
+        &self,
+        wanted: &str,
+        migration_id: Option<Uuid>,
+    ) -> Result<Vec<MigrationError>, StoreError> {
+        transact!(&self.pool, "find an error", |conn| {
+            Ok(migration_error::find(conn, wanted, migration_id).await?)
         })
     }
 

@@ -8,6 +8,8 @@
 //! Every call ends within the store's own deadline. Failures of the server itself are
 //! [`LeaseError::Unavailable`] after the store's retries; everything else is a definite answer.
 
+mod etcd;
+mod held;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use etcd::{EtcdLeaseStore, EtcdLogin, EtcdSettings, EtcdTls};
+use held::Held;
 pub use memory::MemoryLeaseStore;
 
 /// How long leases live without being kept alive.
@@ -49,7 +53,8 @@ pub struct Candidate {
 }
 
 /// Proof of being the leader, for as long as `lost` is not cancelled. Every write of the controller
-/// names it, and is refused by the store once another leader was elected.
+/// names it, and is refused by the store once another leader was elected. The lease is given up when
+/// the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     /// The leader.
@@ -58,8 +63,9 @@ pub struct Leadership {
     pub revision: u64,
     /// The lease behind it.
     pub lease_id: i64,
-    /// Cancelled once the lease is lost, or can no longer be shown to be alive.
+    /// Cancelled once the lease is lost or given up, or can no longer be shown to be alive.
     pub lost: CancellationToken,
+    _held: Held,
 }
 
 /// An agent that takes part.
@@ -81,25 +87,29 @@ pub struct AgentEntry {
     pub codec_version: u32,
 }
 
-/// Proof of taking part, for as long as `lost` is not cancelled; with it ends every claim.
+/// Proof of taking part, for as long as `lost` is not cancelled; with it ends every claim. The lease
+/// is given up when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Membership {
     /// The agent's process.
     pub holder: Uuid,
     /// The lease behind it.
     pub lease_id: i64,
-    /// Cancelled once the lease is lost, or can no longer be shown to be alive.
+    /// Cancelled once the lease is lost or given up, or can no longer be shown to be alive.
     pub lost: CancellationToken,
+    _held: Held,
 }
 
 /// The cluster behind a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Which cluster it is: another one after its data was lost.
+    /// Which cluster it is. Another one after a restore; etcd that was emptied and started with the same
+    /// flags has the same one, and no era.
     pub cluster_id: String,
     /// Its present revision.
     pub revision: u64,
-    /// The era that was set last; none in a new cluster.
+    /// The era that was set last; none in a new cluster. One that was set in another cluster is shown, but
+    /// mints no tokens.
     pub era: Option<u32>,
 }
 
@@ -130,6 +140,14 @@ pub struct Assigned {
     pub holder: Uuid,
     /// Rises with every assignment of the partition.
     pub generation: i64,
+}
+
+impl Assigned {
+    /// Whether this assignment, once made, stands against another one.
+    fn refuses(&self, other: &Self) -> bool {
+        self.generation > other.generation
+            || (self.generation == other.generation && self.holder != other.holder)
+    }
 }
 
 /// Who works on a partition, as far as is known.
@@ -173,7 +191,7 @@ pub trait LeaseStore: Send + Sync + 'static {
         leadership: &Leadership,
     ) -> impl Future<Output = Result<(), LeaseError>> + Send;
 
-    /// Sets the era of all tokens to come. It never falls.
+    /// Sets the era of all tokens to come, in the present cluster. It never falls; the same again is fine.
     ///
     /// # Errors
     /// `Deposed`; `EraFalls`.
@@ -198,10 +216,10 @@ pub trait LeaseStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), LeaseError>> + Send;
 
     /// Sets who is to work on a partition; replaces an earlier assignment, and ends the claim of any
-    /// other holder: the fence makes that safe.
+    /// other holder: the fence makes that safe. The same again changes nothing.
     ///
     /// # Errors
-    /// `Deposed`; `Outdated` when a later generation is assigned already.
+    /// `Deposed`; `Outdated` when a later generation is assigned already, or this one to another holder.
     fn assign(
         &self,
         leadership: &Leadership,
@@ -245,32 +263,29 @@ pub trait LeaseStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Deposed`; `NoEra`; `Exhausted`.
-    fn mint(
-        &self,
-        leadership: &Leadership,
-    ) -> impl Future<Output = Result<i64, LeaseError>> + Send;
+    fn mint(&self, leadership: &Leadership)
+    -> impl Future<Output = Result<i64, LeaseError>> + Send;
 
     // --- an agent
 
     /// Takes part, and keeps the lease alive until it is lost or left. Joining again under the same
-    /// holder replaces the entry; claims of an earlier membership are not taken over.
+    /// holder replaces the entry, and ends the earlier membership with its claims.
     fn join(
         &self,
         agent: AgentEntry,
     ) -> impl Future<Output = Result<Membership, LeaseError>> + Send;
 
     /// Stops taking part at once, with every claim.
-    fn leave(
-        &self,
-        membership: &Membership,
-    ) -> impl Future<Output = Result<(), LeaseError>> + Send;
+    fn leave(&self, membership: &Membership)
+    -> impl Future<Output = Result<(), LeaseError>> + Send;
 
     /// Claims an assigned partition; the fencing token of the claim, higher than any before.
     ///
     /// # Errors
-    /// `NotAssigned` unless the holder is assigned in exactly this generation; `Closed` while the
-    /// migration takes no claims; `Taken` while another claim of the partition stands; `NotMember` once
-    /// the membership is lost; `NoEra`; `Exhausted`.
+    /// In this order: `NotMember` once the membership is lost; `NotAssigned` unless the holder is assigned
+    /// in exactly this generation; `Closed` while the migration takes no claims; `Taken` while a claim of
+    /// the partition stands, this member's own too; `NoEra`; `Exhausted`. After `Unavailable` the same
+    /// member can claim again, whether or not the first try reached the store.
     fn claim(
         &self,
         membership: &Membership,

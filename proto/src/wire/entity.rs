@@ -12,6 +12,11 @@ wire_enum!(
     [Pending, Running, Completed, Failed, Skipped]
 );
 
+/// The status behind a number; `field` names where it stands.
+pub fn entity_status(field: &'static str, value: i32) -> Result<EntityStatus, WireError> {
+    read_entity_status(field, value)
+}
+
 impl TryFrom<EntityMigrationStatus> for pb::EntityMigrationStatus {
     type Error = WireError;
 

@@ -4,10 +4,13 @@
 //! JSON travels as `google.protobuf.Struct` or `Value`, whose numbers are doubles: an integer that a
 //! double cannot hold is decimal text on the wire, and stays text.
 
+mod agent;
+pub mod agent_stream;
 mod batch;
 mod checkpoint;
 mod entity;
 mod error;
+mod event;
 mod json;
 mod mapping;
 mod migration;
@@ -19,6 +22,7 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
+pub use entity::entity_status;
 use json::{read_json, read_object, write_json, write_object};
 
 /// A message or record that has no counterpart.
@@ -46,6 +50,24 @@ pub enum WireError {
         /// The number.
         value: i32,
     },
+    /// More than the reader keeps, or the writer may send.
+    #[error("{field} is larger than {limit}")]
+    TooLarge {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// How large it may be, in bytes or items as the field has it.
+        limit: usize,
+    },
+    /// The other end speaks another version.
+    #[error("{field} is {theirs}, this build has {ours}")]
+    Version {
+        /// The message's and the field's name.
+        field: &'static str,
+        /// The other end's.
+        theirs: u32,
+        /// This end's.
+        ours: u32,
+    },
 }
 
 fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
@@ -62,7 +84,8 @@ fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, WireError> {
     })
 }
 
-fn write_time(time: DateTime<Utc>) -> Timestamp {
+/// A time as a message.
+pub fn write_time(time: DateTime<Utc>) -> Timestamp {
     Timestamp {
         seconds: time.timestamp(),
         // A leap second, which chrono holds as more than a second, is the one before it.

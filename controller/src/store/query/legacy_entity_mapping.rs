@@ -94,6 +94,50 @@ pub async fn of_migration(
     rows.iter().map(record).collect()
 }
 
+/// One version of an entity's rules; without a version the newest.
+pub async fn find(
+    conn: &mut PgConnection,
+    plan_name: &str,
+    entity: &str,
+    version: Option<&str>,
+) -> Result<Option<LegacyEntityMapping>, sqlx::Error> {
+    let row = sqlx::query(
+        "select * from legacy_entity_mapping
+         where plan_name = $1 and entity = $2 and ($3::text is null or version = $3)
+         order by created_at desc, id desc limit 1",
+    )
+    .bind(plan_name)
+    .bind(entity)
+    .bind(version)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(record).transpose()
+}
+
+/// All versions of the rules of one plan or of all, by plan and entity, the newest version first, behind the
+/// one with id `after`.
+pub async fn list(
+    conn: &mut PgConnection,
+    plan_name: Option<&str>,
+    limit: i64,
+    after: Option<Uuid>,
+) -> Result<Vec<LegacyEntityMapping>, sqlx::Error> {
+    let rows = sqlx::query(
+        "with numbered as (
+             select *, row_number() over (order by plan_name, entity, created_at desc, id desc) as place
+             from legacy_entity_mapping where $1::text is null or plan_name = $1)
+         select * from numbered
+         where $3::uuid is null or place > (select place from numbered where id = $3)
+         order by place limit $2",
+    )
+    .bind(plan_name)
+    .bind(limit)
+    .bind(after)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(record).collect()
+}
+
 fn record(row: &PgRow) -> Result<LegacyEntityMapping, sqlx::Error> {
     Ok(LegacyEntityMapping {
         id: row.try_get("id")?,

@@ -122,15 +122,24 @@ pub async fn end_all(conn: &mut PgConnection, migration_id: Uuid) -> Result<(), 
 pub async fn list(
     conn: &mut PgConnection,
     migration_id: Uuid,
+    entity: Option<&str>,
     limit: i64,
+    before: Option<Uuid>,
 ) -> Result<Vec<MigrationCheckpoint>, sqlx::Error> {
+    // Times are strictly rising within a migration.
     let rows = sqlx::query(
         "select id, migration_id, entity, entity_name, checkpoint_type::text, batch_number,
                 last_source_id, records_processed, system_state, created_at, is_resumable
-         from migration_checkpoint where migration_id = $1 order by created_at desc limit $2",
+         from migration_checkpoint c
+         where c.migration_id = $1 and ($2::text is null or c.entity = $2)
+           and ($4::uuid is null
+                or c.created_at < (select b.created_at from migration_checkpoint b where b.id = $4))
+         order by c.created_at desc limit $3",
     )
     .bind(migration_id)
+    .bind(entity)
     .bind(limit)
+    .bind(before)
     .fetch_all(conn)
     .await?;
     rows.iter().map(record).collect()

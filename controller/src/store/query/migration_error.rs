@@ -163,6 +163,26 @@ pub async fn list(
     rows.iter().map(record).collect()
 }
 
+/// Those whose id is this or begins with it (4 characters or more), of one migration or of all; at most 20.
+pub async fn find(
+    conn: &mut PgConnection,
+    wanted: &str,
+    migration_id: Option<Uuid>,
+) -> Result<Vec<MigrationError>, sqlx::Error> {
+    let sql = format!(
+        "select {COLUMNS} from migration_error
+         where ($2::uuid is null or migration_id = $2)
+           and (id::text = lower($1) or (length($1) >= 4 and starts_with(id::text, lower($1))))
+         order by occurred_at, id limit 20"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(wanted)
+        .bind(migration_id)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(record).collect()
+}
+
 /// The error of that id.
 pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<MigrationError>, sqlx::Error> {
     let sql = format!("select {COLUMNS} from migration_error where id = $1 limit 1");

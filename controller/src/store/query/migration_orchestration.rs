@@ -69,6 +69,18 @@ pub async fn get(
     row.as_ref().map(record).transpose()
 }
 
+/// As [`get`], unless it was deleted.
+pub async fn get_live(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<MigrationOrchestration>, sqlx::Error> {
+    let sql = format!(
+        "select {COLUMNS} from migration_orchestration where id = $1 and deleted_at is null"
+    );
+    let row = sqlx::query(&sql).bind(id).fetch_optional(conn).await?;
+    row.as_ref().map(record).transpose()
+}
+
 /// As [`get`], and nobody else changes it until the transaction ends.
 pub async fn lock(
     conn: &mut PgConnection,

@@ -1,7 +1,9 @@
 //! Table `outbox`: events, stored in the transaction of what caused them.
 
+use proto::domain::record::{Event, EventData};
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
@@ -61,4 +63,42 @@ pub async fn insert(
     .instrument(info_span!("event", events = events.len()))
     .await?;
     Ok(())
+}
+
+/// Events of a migration behind the one with number `after`, in order.
+pub async fn list(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Event>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select id, event_type, migration_id, \"timestamp\", data from outbox
+         where migration_id = $1 and id > $2 order by id limit $3",
+    )
+    .bind(migration_id)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let Json(data): Json<EventData> = row.try_get("data")?;
+            Ok(Event {
+                id: row.try_get("id")?,
+                event_type: row.try_get("event_type")?,
+                migration_id: row.try_get("migration_id")?,
+                timestamp: row.try_get("timestamp")?,
+                data,
+            })
+        })
+        .collect()
+}
+
+/// Number of a migration's newest event; 0 before the first.
+pub async fn newest(conn: &mut PgConnection, migration_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select coalesce(max(id), 0) from outbox where migration_id = $1")
+        .bind(migration_id)
+        .fetch_one(conn)
+        .await
 }

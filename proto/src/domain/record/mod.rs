@@ -1,23 +1,28 @@
-//! The nine entities of the data model as plain data, with the data model's names.
+//! The nine entities of the data model as plain data, with the data model's names; beside them the
+//! event schema's event and the agents.
 //!
 //! The controller's store reads and writes them, `wire` turns them into messages, the CLI prints
 //! them as JSON. Attributes beside the data model's own say so. They hold no behaviour: what may
 //! follow what is in [`super::state`], what may be stored at all in `migrations/controller`.
 
+pub mod agent;
 pub mod batch;
 pub mod checkpoint;
 pub mod entity;
 pub mod error;
+pub mod event;
 pub mod mapping;
 pub mod migration;
 pub mod rules;
 pub mod schema_change;
 pub mod validation;
 
+pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
 pub use checkpoint::{CheckpointType, MigrationCheckpoint};
 pub use entity::{EntityMigrationStatus, EntityStatus};
 pub use error::{ErrorType, MigrationError};
+pub use event::{Event, EventData, WHOLE_MIGRATION};
 pub use mapping::MigrationMapping;
 pub use migration::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
 pub use rules::LegacyEntityMapping;

@@ -1,0 +1,64 @@
+//! Whether this controller leads, and with what.
+
+use std::sync::Arc;
+
+use proto::lease::LeaseStore;
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::status;
+use crate::manager::{Realm, Views};
+
+/// What the leader shows to its doors.
+pub struct Shown<L> {
+    /// What it works with.
+    pub realm: Realm<L>,
+    /// Its runs.
+    pub views: watch::Receiver<Views>,
+}
+
+impl<L> Clone for Shown<L> {
+    fn clone(&self) -> Self {
+        Self {
+            realm: self.realm.clone(),
+            views: self.views.clone(),
+        }
+    }
+}
+
+/// The way from the doors to the leader's realm, while there is one. Clones are the same gate.
+pub struct Gate<L> {
+    lease: Arc<L>,
+    shown: watch::Receiver<Option<Shown<L>>>,
+}
+
+impl<L> Clone for Gate<L> {
+    fn clone(&self) -> Self {
+        Self {
+            lease: self.lease.clone(),
+            shown: self.shown.clone(),
+        }
+    }
+}
+
+impl<L: LeaseStore> Gate<L> {
+    /// A gate that is open while something is shown.
+    pub fn new(lease: Arc<L>, shown: watch::Receiver<Option<Shown<L>>>) -> Self {
+        Self { lease, shown }
+    }
+
+    /// The realm of this controller, if it leads.
+    ///
+    /// # Errors
+    /// UNAVAILABLE `NOT_LEADER` with the leader's address.
+    pub async fn realm(&self) -> Result<Realm<L>, Status> {
+        let shown = self.shown.borrow().clone();
+        match shown {
+            Some(shown) if !shown.realm.leadership.lost.is_cancelled() => Ok(shown.realm),
+            Some(_) | None => {
+                let leader = self.lease.leader().await.ok().flatten();
+                Err(status::not_leader(leader.map(|leader| leader.address)))
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `MigrationService`.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+
+use futures::Stream;
+use proto::domain::key::{KeyRange, RunConstants};
+use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
+use proto::domain::state::Command;
+use proto::lease::LeaseStore;
+use proto::pb::migration_service_server::MigrationService;
+use proto::pb::{self};
+use sha2::{Digest, Sha256};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::page::Page;
+use super::{Gate, status, watch};
+use crate::commands::{Asked, Checked};
+use crate::store::CommandCall;
+
+/// gRPC metadata in which clients say who they are, until they are authenticated.
+const ACTOR: &str = "drover-actor";
+
+#[tonic::async_trait]
+impl<L: LeaseStore> MigrationService for Gate<L> {
+    async fn create_migration(
+        &self,
+        request: Request<pb::CreateMigrationRequest>,
+    ) -> Result<Response<pb::CreateMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let regions: BTreeSet<String> = body.regions.iter().cloned().collect();
+        let call = call(&body.request_id, "create", actor, &[&body.plan, &body.regions.join(",")])?;
+        if body.validate_only {
+            let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
+            let migration = Some(pending(&checked));
+            return Ok(Response::new(pb::CreateMigrationResponse { migration }));
+        }
+        let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
+        let created = realm.create(&call, checked).await.map_err(status::of_command)?;
+        let migration = Some(message(created)?);
+        Ok(Response::new(pb::CreateMigrationResponse { migration }))
+    }
+
+    async fn plan_migration(
+        &self,
+        request: Request<pb::PlanMigrationRequest>,
+    ) -> Result<Response<pb::PlanMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let body = request.into_inner();
+        let regions = body.regions.into_iter().collect();
+        let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
+        Ok(Response::new(planned(&checked)))
+    }
+
+    async fn start_migration(
+        &self,
+        request: Request<pb::StartMigrationRequest>,
+    ) -> Result<Response<pb::StartMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let asked = Asked {
+            call: call(&body.request_id, "start", actor, &[&body.name, &body.etag, &body.plan])?,
+            etag: given(body.etag),
+            plan: given(body.plan),
+        };
+        let after = realm.go_on(&body.name, Command::Start, asked).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::StartMigrationResponse { migration }))
+    }
+
+    async fn get_migration(
+        &self,
+        request: Request<pb::GetMigrationRequest>,
+    ) -> Result<Response<pb::GetMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let name = request.into_inner().name;
+        let found = realm.find(&name).await.map_err(status::of_command)?;
+        let next_steps = next_steps(&found);
+        let migration = Some(message(found)?);
+        Ok(Response::new(pb::GetMigrationResponse {
+            migration,
+            next_steps,
+        }))
+    }
+
+    async fn list_migrations(
+        &self,
+        request: Request<pb::ListMigrationsRequest>,
+    ) -> Result<Response<pb::ListMigrationsResponse>, Status> {
+        let realm = self.realm().await?;
+        let body = request.into_inner();
+        let page = Page::read(body.page_size, &body.page_token, "migrations")?;
+        let after = page.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
+        let found = realm.store.list_migrations(page.wanted(), after).await;
+        let found = found.map_err(|error| status::of_store(&error))?;
+        let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
+        Ok(Response::new(pb::ListMigrationsResponse {
+            migrations: found.into_iter().map(message).collect::<Result<_, _>>()?,
+            next_page_token,
+        }))
+    }
+
+    type WatchMigrationStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchMigrationResponse, Status>> + Send>>;
+
+    async fn watch_migration(
+        &self,
+        request: Request<pb::WatchMigrationRequest>,
+    ) -> Result<Response<Self::WatchMigrationStream>, Status> {
+        let realm = self.realm().await?;
+        let stream = watch::open(realm, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn pause_migration(
+        &self,
+        request: Request<pb::PauseMigrationRequest>,
+    ) -> Result<Response<pb::PauseMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let asked = Asked {
+            call: call(&body.request_id, "pause", actor, &[&body.name, &body.etag, &body.reason])?,
+            etag: given(body.etag),
+            plan: None,
+        };
+        let after = realm.pause(&body.name, asked).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::PauseMigrationResponse { migration }))
+    }
+
+    async fn resume_migration(
+        &self,
+        request: Request<pb::ResumeMigrationRequest>,
+    ) -> Result<Response<pb::ResumeMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let asked = Asked {
+            call: call(&body.request_id, "resume", actor, &[&body.name, &body.etag, &body.plan])?,
+            etag: given(body.etag),
+            plan: given(body.plan),
+        };
+        let after = realm.go_on(&body.name, Command::Resume, asked).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::ResumeMigrationResponse { migration }))
+    }
+
+    async fn delete_migration(
+        &self,
+        request: Request<pb::DeleteMigrationRequest>,
+    ) -> Result<Response<pb::DeleteMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let asked = Asked {
+            call: call(&body.request_id, "delete", actor, &[&body.name, &body.etag])?,
+            etag: given(body.etag),
+            plan: None,
+        };
+        realm.delete(&body.name, asked).await.map_err(status::of_command)?;
+        Ok(Response::new(pb::DeleteMigrationResponse {}))
+    }
+}
+
+/// Who asks, as the client says.
+pub(super) fn actor<T>(request: &Request<T>) -> String {
+    let said = request.metadata().get(ACTOR).and_then(|value| value.to_str().ok());
+    said.filter(|said| !said.trim().is_empty())
+        .map_or_else(|| "unknown".to_owned(), |said| said.chars().take(200).collect())
+}
+
+/// The command's number, or a fresh one where the client wants no repetition.
+pub(super) fn call(
+    request_id: &str,
+    verb: &'static str,
+    actor: String,
+    body: &[&str],
+) -> Result<CommandCall, Status> {
+    let request_id = match request_id {
+        "" => Uuid::new_v4(),
+        text => Uuid::try_parse(text)
+            .map_err(|_| status::invalid("request_id", "must be a UUID"))?,
+    };
+    let mut hash = Sha256::new();
+    for part in body {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    Ok(CommandCall {
+        request_id,
+        verb,
+        body_hash: hex::encode(hash.finalize()),
+        actor,
+    })
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+pub(super) fn message(record: MigrationOrchestration) -> Result<pb::MigrationOrchestration, Status> {
+    record.try_into().map_err(|error| status::unwritable(&error))
+}
+
+/// What a migration would be, without an id.
+fn pending(checked: &Checked) -> pb::MigrationOrchestration {
+    let active = checked.compiled.entities.iter().filter(|entity| entity.is_active);
+    pb::MigrationOrchestration {
+        name: checked.compiled.name.clone(),
+        migration_type: pb::MigrationType::FullMigration.into(),
+        status: pb::MigrationStatus::Pending.into(),
+        total_entities: i64::try_from(active.count()).unwrap_or(i64::MAX),
+        ..pb::MigrationOrchestration::default()
+    }
+}
+
+fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
+    // What only a run knows shows as its name.
+    let constants = RunConstants {
+        now: "now".to_owned(),
+        migration_id: "migration_id".to_owned(),
+    };
+    let entities = (1..).zip(&checked.compiled.entities).map(|(dependency_order, entity)| {
+        pb::PlannedEntity {
+            entity: entity.entity.clone(),
+            entity_name: entity.read.source.to_string(),
+            target_entity: entity.destination.to_string(),
+            dependency_order,
+            dependency_entities: entity.dependencies.clone(),
+            is_active: entity.is_active,
+            entity_hash: entity.hash.clone(),
+            select_sql: entity.read.select(&KeyRange::default(), &constants),
+        }
+    });
+    pb::PlanMigrationResponse {
+        name: checked.compiled.name.clone(),
+        entities: entities.collect(),
+    }
+}
+
+/// What can be done next, in commands that exist.
+fn next_steps(migration: &MigrationOrchestration) -> Vec<String> {
+    let name = &migration.name;
+    let commands: &[&str] = match (migration.status, migration.activity) {
+        (MigrationStatus::Pending, _) => &["migration start", "migration delete"],
+        (MigrationStatus::Running, Some(Activity::Paused)) => &["migration resume"],
+        (MigrationStatus::Running, Some(Activity::Blocked)) => {
+            &["error list", "migration resume", "migration pause"]
+        }
+        (MigrationStatus::Running, Some(Activity::Pausing)) => {
+            &["migration wait --for=state=paused", "migration resume"]
+        }
+        (MigrationStatus::Running, Some(Activity::Running) | None) => {
+            &["migration watch", "migration pause"]
+        }
+        (MigrationStatus::Completed, _) => &["error list", "migration delete"],
+        (MigrationStatus::Failed, _) => &["migration delete"],
+        (MigrationStatus::RollingBack, _) => &["migration watch"],
+    };
+    commands
+        .iter()
+        .map(|command| match *command {
+            "error list" => format!("drover error list --migration {name}"),
+            "migration wait --for=state=paused" => {
+                format!("drover migration wait {name} --for=state=paused")
+            }
+            command => format!("drover {command} {name}"),
+        })
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! `AgentSessionService`: an agent's stream, bridged to the fleet.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::Stream;
+use proto::domain::frame::{AgentFrame, Order};
+use proto::lease::LeaseStore;
+use proto::pb::agent_stream::agent_session_service_server::AgentSessionService;
+use proto::pb::agent_stream::{SessionRequest, SessionResponse};
+use proto::runtime::pipe;
+use proto::wire::agent_stream::{FrameReader, write_order};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::{Instrument, info, info_span, warn};
+
+use super::{Gate, status};
+
+/// Orders that may wait for an agent; one that lets more pile up is not taken for alive.
+const ORDERS: usize = 1024;
+/// How long an agent may leave an order unread.
+const STALLED: Duration = Duration::from_secs(60);
+
+type Answers = mpsc::Sender<Result<SessionResponse, Status>>;
+
+#[tonic::async_trait]
+impl<L: LeaseStore> AgentSessionService for Gate<L> {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let realm = self.realm().await?;
+        let (controller_end, agent_end) = pipe::pair::<Order, AgentFrame>(ORDERS);
+        let (answers, stream) = mpsc::channel(16);
+        let reading = tokio::spawn(read(request.into_inner(), agent_end.tx, answers.clone()));
+        let stay = match realm.fleet.greet(controller_end).await {
+            Ok(stay) => stay,
+            Err(refusal) => {
+                reading.abort();
+                warn!(reason = %refusal, "an agent is refused");
+                return Err(status::of_refusal(&refusal));
+            }
+        };
+        let lost = realm.leadership.lost.clone();
+        let span = info_span!("agent", holder = %stay.holder);
+        let writing = tokio::spawn(write(agent_end.rx, answers.clone()));
+        let serve = async move {
+            info!("an agent is connected");
+            let serving = stay.serve();
+            tokio::pin!(serving);
+            let mut writing = writing;
+            tokio::select! {
+                () = &mut serving => {}
+                () = lost.cancelled() => {
+                    let _ = answers.try_send(Err(status::not_leader(None)));
+                }
+                // It takes no orders: whatever it still says counts for nothing.
+                _ = &mut writing => {
+                    reading.abort();
+                    serving.await;
+                }
+            }
+            reading.abort();
+            writing.abort();
+        };
+        tokio::spawn(serve.instrument(span));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+/// Frames of the stream, until it ends or says something that cannot be understood.
+async fn read(
+    mut stream: Streaming<SessionRequest>,
+    frames: mpsc::Sender<AgentFrame>,
+    answers: Answers,
+) {
+    let mut reader = FrameReader::default();
+    loop {
+        let message = match stream.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(error) => {
+                info!(code = ?error.code(), "an agent's stream broke");
+                return;
+            }
+        };
+        match reader.read(message) {
+            Ok(Some(frame)) => {
+                if frames.send(frame).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%error, "an agent's frame cannot be understood");
+                let _ = answers.try_send(Err(status::of_wire(&error)));
+                return;
+            }
+        }
+    }
+}
+
+/// Orders into the stream; ends when the agent does not take them.
+async fn write(mut orders: mpsc::Receiver<Order>, answers: Answers) {
+    while let Some(order) = orders.recv().await {
+        let message = match write_order(&order) {
+            Ok(message) => message,
+            Err(error) => {
+                warn!(%error, "an order cannot be sent");
+                let _ = answers.try_send(Err(status::unwritable(&error)));
+                return;
+            }
+        };
+        match tokio::time::timeout(STALLED, answers.send(Ok(message))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                warn!("an agent does not take its orders");
+                let words = "the agent did not take its orders for 60 s";
+                let stalled = status::status(Code::ResourceExhausted, "STREAM_STALLED", words);
+                let _ = answers.try_send(Err(stalled));
+                return;
+            }
+        }
+    }
+}
