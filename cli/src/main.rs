@@ -15,6 +15,8 @@ mod remote;
 mod render;
 mod screen;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

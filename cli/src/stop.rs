@@ -160,7 +160,9 @@ impl Stop {
     /// Prints it; returns the exit code.
     pub fn finish(self, format: Format, screen: &Screen) -> Code {
         match format {
-            Format::Table | Format::Wide | Format::Name => self.to_lines().iter().for_each(|line| screen.say(line)),
+            Format::Table | Format::Wide | Format::Name => {
+                self.to_lines().iter().for_each(|line| screen.say(line))
+            }
             Format::Json | Format::Jsonl => screen.say(&self.to_json().to_string()),
         }
         self.0.code
@@ -194,7 +196,7 @@ impl Stop {
 fn code_before_start(kind: FailureKind) -> Code {
     use FailureKind as K;
     match kind {
-        K::Unreachable | K::Timeout => Code::Unreachable,
+        K::Unreachable | K::Timeout | K::NoAgent => Code::Unreachable,
         K::Denied => Code::Denied,
         K::PlanChanged | K::IdentityChanged | K::AlreadyRunning | K::Fenced => Code::WrongState,
         K::TooManyErrors => Code::Threshold,

@@ -29,10 +29,25 @@ mod tests {
 
     #[test]
     fn a_time_needs_a_unit_and_is_more_than_nothing() {
-        for (text, seconds) in [("15s", 15.0), ("500ms", 0.5), ("10m", 600.0), ("2h", 7200.0)] {
+        for (text, seconds) in [
+            ("15s", 15.0),
+            ("500ms", 0.5),
+            ("10m", 600.0),
+            ("2h", 7200.0),
+        ] {
             assert_eq!(parse(text).unwrap().as_secs_f64(), seconds);
         }
-        for text in ["", "15", "s", "0s", "-1s", "1.5s", "1d", "99999999999s", "1 s"] {
+        for text in [
+            "",
+            "15",
+            "s",
+            "0s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "99999999999s",
+            "1 s",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

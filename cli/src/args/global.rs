@@ -39,12 +39,7 @@ pub struct GlobalArgs {
 #[command(next_help_heading = "Controller")]
 pub struct ControllerArgs {
     /// Controllers to ask, the first that answers is taken [default: DROVER_ADDRESS, else 127.0.0.1:7420]
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST:PORT,…",
-        value_delimiter = ','
-    )]
+    #[arg(long, global = true, value_name = "HOST:PORT,…", value_delimiter = ',')]
     pub address: Vec<String>,
     /// How long one call may take, other controllers and retries included
     #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = duration::parse)]

@@ -120,7 +120,12 @@ pub struct PauseArgs {
     /// Its name, its id, or the first four or more characters of its id
     pub name: String,
     /// Why, in words
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub reason: String,
     /// Wait until nothing can be written any more
     #[arg(long)]

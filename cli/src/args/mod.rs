@@ -23,12 +23,12 @@ use crate::exit;
 
 pub use agent::{AgentCommand, AgentListArgs, DrainArgs};
 pub use completion::CompletionArgs;
-pub use early::{Early, parse};
+pub use early::parse;
 pub use error::{ErrorCommand, ErrorGetArgs, ErrorListArgs};
 pub use global::{ControllerArgs, GlobalArgs};
 pub use lists::{
     BatchCommand, BatchListArgs, CheckpointCommand, CheckpointListArgs, EntityCommand,
-    EntityListArgs, LimitArgs,
+    EntityListArgs,
 };
 pub use local::LocalArgs;
 pub use mapping::{LookupArgs, MappingCommand, ReverseArgs};

@@ -1,15 +1,16 @@
 //! `drover agent`: who works, and who shall not.
 
-use proto::runtime::backoff::Backoff;
 use std::time::Duration;
+
+use proto::domain::record::{AgentState, AgentStatus};
+use proto::runtime::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{AgentCommand, AgentListArgs, DrainArgs};
 use crate::context::Context;
 use crate::exit::Code;
 use crate::remote::Remote;
-use crate::render::Format;
-use crate::render::record::agent::Agent;
+use crate::render::{Format, record};
 use crate::stop::Stop;
 
 /// Delays between two looks at an agent that drains.
@@ -24,7 +25,7 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<Code, Stop>
             let agent = remote.agent(&name).await?;
             match context.output {
                 Format::Table | Format::Wide => {
-                    context.screen.print(&agent.details());
+                    context.screen.print(&record::agent_details(&agent));
                     Ok(Code::Done)
                 }
                 Format::Json | Format::Jsonl | Format::Name => context.show(&agent),
@@ -46,7 +47,10 @@ async fn drain(context: &Context, remote: &Remote, args: &DrainArgs) -> Result<C
     if !args.wait {
         return context.show(&agent);
     }
-    let deadline = args.patience.wait_timeout.map(|within| Instant::now() + within);
+    let deadline = args
+        .patience
+        .wait_timeout
+        .map(|within| Instant::now() + within);
     let drained = tokio::select! {
         biased;
         () = cancelled(context) => return Err(Stop::interrupted("detached, the agent goes on draining")),
@@ -68,21 +72,22 @@ async fn cancelled(context: &Context) {
 /// Looks until the agent holds nothing; none when it is gone.
 async fn until_drained(
     remote: &Remote,
-    mut agent: Agent,
+    mut agent: AgentStatus,
     deadline: Option<Instant>,
-) -> Result<Option<Agent>, Stop> {
+) -> Result<Option<AgentStatus>, Stop> {
     let id = agent.id.to_string();
     let mut looks = 0_u32;
-    while !agent.is_drained() {
-        if agent.state == "active" || agent.state == "cordoned" {
-            return Err(Stop::new(
-                Code::WrongState,
-                "NOT_DRAINING",
-                format!("agent {} does not drain any more: it was uncordoned", agent.name),
-            ));
+    loop {
+        match agent.state {
+            AgentState::Draining if agent.partitions == 0 => return Ok(Some(agent)),
+            AgentState::Draining | AgentState::Disconnected => {}
+            AgentState::Active | AgentState::Cordoned => return Err(not_draining(&agent)),
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let words = format!("agent {} still holds {} partitions", agent.name, agent.partitions);
+            let words = format!(
+                "agent {} still holds {} partitions",
+                agent.name, agent.partitions
+            );
             return Err(Stop::new(Code::WaitTimeout, "WAIT_TIMEOUT", words)
                 .hinting("it goes on draining; `drover agent get` shows how far it is"));
         }
@@ -94,5 +99,12 @@ async fn until_drained(
             Err(stop) => return Err(stop),
         };
     }
-    Ok(Some(agent))
+}
+
+fn not_draining(agent: &AgentStatus) -> Stop {
+    let words = format!(
+        "agent {} does not drain any more: it was uncordoned",
+        agent.name
+    );
+    Stop::new(Code::WrongState, "NOT_DRAINING", words)
 }

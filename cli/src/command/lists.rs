@@ -11,7 +11,9 @@ use crate::stop::Stop;
 pub async fn entities(context: &Context, args: EntityListArgs) -> Result<Code, Stop> {
     let states: Vec<EntityStatus> = args.state.into_iter().map(EntityStatus::from).collect();
     let remote = context.remote()?;
-    let listed = remote.entities(&args.name, &states, args.limit.limit).await?;
+    let listed = remote
+        .entities(&args.name, &states, args.limit.limit)
+        .await?;
     context.show_listed(&listed)
 }
 

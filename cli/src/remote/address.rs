@@ -31,7 +31,10 @@ impl Address {
             return Err(malformed());
         }
         let uri: Uri = format!("http://{rest}").parse().map_err(|_| malformed())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(malformed)?;
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(malformed)?;
         let port = match uri.port_u16() {
             Some(port) => port,
             // `host:` or `host:99999`
@@ -92,9 +95,15 @@ mod tests {
             ("https://a", "a:7420", Some(true)),
         ] {
             let address = Address::parse(text).unwrap();
-            assert_eq!((address.authority(), address.tls()), (authority, tls), "{text}");
+            assert_eq!(
+                (address.authority(), address.tls()),
+                (authority, tls),
+                "{text}"
+            );
         }
-        for text in ["", "a:", "a:99999", "a:b", "ftp://a", "me@a:1", "a/b", "a b", "https://"] {
+        for text in [
+            "", "a:", "a:99999", "a:b", "ftp://a", "me@a:1", "a/b", "a b", "https://",
+        ] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
     }

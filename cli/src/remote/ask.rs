@@ -83,7 +83,9 @@ impl Tries {
     /// comes first.
     pub fn pause(&mut self, random: f64) -> Option<Duration> {
         let asked = self.worst.as_ref().and_then(|worst| worst.retry_after);
-        let delay = BACKOFF.delay(self.rounds, random).max(asked.unwrap_or_default());
+        let delay = BACKOFF
+            .delay(self.rounds, random)
+            .max(asked.unwrap_or_default());
         self.rounds = self.rounds.saturating_add(1);
         let wakes = Instant::now().checked_add(delay)?;
         (wakes < self.deadline).then_some(delay)
@@ -91,9 +93,7 @@ impl Tries {
 
     /// The end: nobody answered.
     pub fn give_up(self) -> Stop {
-        let worst = self
-            .worst
-            .unwrap_or_else(|| Refusal::late(self.ask.within));
+        let worst = self.worst.unwrap_or_else(|| Refusal::late(self.ask.within));
         let end = stop::stop(&worst);
         let lines = self.failures.iter();
         let lines: Vec<String> = lines

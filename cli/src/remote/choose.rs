@@ -49,7 +49,9 @@ fn only(found: Vec<MigrationOrchestration>) -> Result<String, Stop> {
         [] => Err(Stop::not_found("there is no migration")),
         [one] => Ok(one.id.to_string()),
         several => {
-            let lines = several.iter().map(|one| format!("{}  {}", one.id, one.name));
+            let lines = several
+                .iter()
+                .map(|one| format!("{}  {}", one.id, one.name));
             Err(Stop::ambiguous(
                 "which migration? name it with --migration",
                 lines.collect(),

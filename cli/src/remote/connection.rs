@@ -51,13 +51,12 @@ struct State {
 
 impl Connection {
     /// Reads the files of TLS; connects to nothing yet. `token` ends every wait.
-    pub fn new(
-        settings: Settings,
-        screen: Screen,
-        token: CancellationToken,
-    ) -> Result<Self, Stop> {
+    pub fn new(settings: Settings, screen: Screen, token: CancellationToken) -> Result<Self, Stop> {
         let route = Route::new(settings.addresses.clone());
-        let is_used = settings.addresses.iter().any(|one| settings.tls.is_used(one));
+        let is_used = settings
+            .addresses
+            .iter()
+            .any(|one| settings.tls.is_used(one));
         let tls = is_used.then(|| settings.tls.load()).transpose()?;
         Ok(Self {
             settings,
@@ -224,8 +223,7 @@ impl Connection {
     }
 
     fn open(&self, address: &Address) -> Result<Channel, Stop> {
-        let malformed =
-            |error: tonic::transport::Error| Stop::usage(format!("{address}: {error}"));
+        let malformed = |error: tonic::transport::Error| Stop::usage(format!("{address}: {error}"));
         let is_tls = self.settings.tls.is_used(address);
         let scheme = if is_tls { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", address.authority()));
@@ -254,8 +252,10 @@ impl Connection {
     fn note(&self, ask: Ask, address: &Address, words: &str, started: Instant) {
         if self.settings.is_verbose {
             let took = started.elapsed().as_millis();
-            self.screen
-                .say(&format!("{} at {address}: {words} after {took}ms", ask.method));
+            self.screen.say(&format!(
+                "{} at {address}: {words} after {took}ms",
+                ask.method
+            ));
         }
     }
 }

@@ -21,7 +21,9 @@ impl Remote {
         limit: u32,
     ) -> Result<Listed<EntityMigrationStatus>, Stop> {
         let statuses = statuses.iter().copied();
-        let statuses: Vec<i32> = statuses.map(|one| pb::EntityStatus::from(one).into()).collect();
+        let statuses: Vec<i32> = statuses
+            .map(|one| pb::EntityStatus::from(one).into())
+            .collect();
         let statuses = &statuses;
         pages(limit, |page_size, page_token| async move {
             let request = pb::ListEntitiesRequest {

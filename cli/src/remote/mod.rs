@@ -29,7 +29,7 @@ use crate::stop::Stop;
 use connection::Connection;
 use settings::Settings;
 
-pub use migration::{Checked, GoOn};
+pub use migration::GoOn;
 pub use page::Listed;
 pub use watch::{Update, Watch};
 
@@ -82,6 +82,3 @@ fn unreadable(why: &str) -> Stop {
     )
     .hinting("controller and command should be of one version: `drover --version`")
 }
-
-#[cfg(test)]
-mod tests;

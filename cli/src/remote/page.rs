@@ -53,7 +53,11 @@ mod tests {
         pages(limit, |size, token| async move {
             let from: u32 = token.parse().unwrap_or(0);
             let to = count.min(from + u32::try_from(size).unwrap().min(10));
-            let next = if to < count { to.to_string() } else { String::new() };
+            let next = if to < count {
+                to.to_string()
+            } else {
+                String::new()
+            };
             Ok(((from..to).collect(), next))
         })
         .await
@@ -77,7 +81,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_leads_nowhere_ends() {
-        let listed = pages(5, |_, _| async { Ok((Vec::<u32>::new(), "again".to_owned())) });
+        let listed = pages(5, |_, _| async {
+            Ok((Vec::<u32>::new(), "again".to_owned()))
+        });
         assert!(listed.await.is_err());
     }
 }

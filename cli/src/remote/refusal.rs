@@ -39,7 +39,11 @@ impl Refusal {
             all.map(|one| (clean(&one.field), clean(&one.description)))
                 .collect()
         });
-        let code = if is_transport { Code::Unavailable } else { status.code() };
+        let code = if is_transport {
+            Code::Unavailable
+        } else {
+            status.code()
+        };
         Self {
             code,
             reason: info.map_or_else(|| name(code).to_owned(), |info| info.reason.clone()),

@@ -23,12 +23,16 @@ impl Remote {
         };
         let answer = self
             .connection
-            .call("GetLegacyEntityMapping", request, |channel, request| async move {
-                RulesServiceClient::new(channel)
-                    .max_decoding_message_size(ANSWER_LIMIT)
-                    .get_legacy_entity_mapping(request)
-                    .await
-            })
+            .call(
+                "GetLegacyEntityMapping",
+                request,
+                |channel, request| async move {
+                    RulesServiceClient::new(channel)
+                        .max_decoding_message_size(ANSWER_LIMIT)
+                        .get_legacy_entity_mapping(request)
+                        .await
+                },
+            )
             .await?;
         record(answer.legacy_entity_mapping)
     }
@@ -47,12 +51,16 @@ impl Remote {
             };
             let answer = self
                 .connection
-                .call("ListLegacyEntityMappings", request, |channel, request| async move {
-                    RulesServiceClient::new(channel)
-                        .max_decoding_message_size(ANSWER_LIMIT)
-                        .list_legacy_entity_mappings(request)
-                        .await
-                })
+                .call(
+                    "ListLegacyEntityMappings",
+                    request,
+                    |channel, request| async move {
+                        RulesServiceClient::new(channel)
+                            .max_decoding_message_size(ANSWER_LIMIT)
+                            .list_legacy_entity_mappings(request)
+                            .await
+                    },
+                )
                 .await?;
             Ok((
                 records(answer.legacy_entity_mappings)?,

@@ -25,7 +25,12 @@ pub fn stop(refusal: &Refusal) -> Stop {
     if is_plan(refusal) {
         stop = stop.listing(refusal.violations.iter().map(line).collect());
     }
-    match refusal.metadata.get("hint").map(String::as_str).or(hint(refusal)) {
+    match refusal
+        .metadata
+        .get("hint")
+        .map(String::as_str)
+        .or(hint(refusal))
+    {
         Some(hint) => stop.hinting(hint),
         None => stop,
     }

@@ -22,7 +22,8 @@ impl Tls {
     /// Flags before environment.
     pub fn of(args: &ControllerArgs, environment: &Environment) -> Self {
         let path = |flag: &Option<PathBuf>, name: &str| {
-            flag.clone().or_else(|| environment.get(name).map(PathBuf::from))
+            flag.clone()
+                .or_else(|| environment.get(name).map(PathBuf::from))
         };
         let server_name = environment.get("DROVER_TLS_SERVER_NAME");
         Self {
@@ -97,11 +98,22 @@ mod tests {
             cert: Some("cert.pem".into()),
             ..Tls::default()
         };
-        assert!(half.load().unwrap_err().message().contains("belong together"));
+        assert!(
+            half.load()
+                .unwrap_err()
+                .message()
+                .contains("belong together")
+        );
         let missing = Tls {
             ca: Some("/nowhere/ca.pem".into()),
             ..Tls::default()
         };
-        assert!(missing.load().unwrap_err().message().starts_with("--tls-ca"));
+        assert!(
+            missing
+                .load()
+                .unwrap_err()
+                .message()
+                .starts_with("--tls-ca")
+        );
     }
 }

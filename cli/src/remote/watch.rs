@@ -183,7 +183,9 @@ impl<'a> Watch<'a> {
         let refusal = Refusal::of(status);
         if refusal.reason == "RESUME_TOKEN_EXPIRED" && !self.token.is_empty() {
             self.forget();
-            return Ok(Update::Lost("events since then are no longer kept".to_owned()));
+            return Ok(Update::Lost(
+                "events since then are no longer kept".to_owned(),
+            ));
         }
         if refusal.code == Code::NotFound && refusal.reason == "MIGRATION_NOT_FOUND" {
             return match self.is_again && !self.token.is_empty() {

@@ -15,7 +15,11 @@ impl Details {
     /// An attribute; an empty one is not known.
     pub fn add(&mut self, name: &'static str, value: impl Display) -> &mut Self {
         let text = value.to_string();
-        let text = if text.is_empty() { "-".to_owned() } else { text };
+        let text = if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text
+        };
         self.lines.push((name, text));
         self
     }
@@ -28,11 +32,18 @@ impl Details {
 
     /// The lines, then the JSON.
     pub fn render(&self) -> String {
-        let wide = self.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let wide = self
+            .lines
+            .iter()
+            .map(|(name, _)| name.len())
+            .max()
+            .unwrap_or(0);
         let mut text: String = self
             .lines
             .iter()
-            .map(|(name, value)| format!("{:<wide$}  {value}\n", format!("{name}:"), wide = wide + 1))
+            .map(|(name, value)| {
+                format!("{:<wide$}  {value}\n", format!("{name}:"), wide = wide + 1)
+            })
             .collect();
         for (name, value) in &self.blocks {
             text.push_str(&format!("{name}:\n"));

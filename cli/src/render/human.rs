@@ -116,7 +116,12 @@ mod tests {
 
     #[test]
     fn short_times_are_milliseconds() {
-        for (given, expected) in [(-1, "0ms"), (340, "340ms"), (1_299, "1.2s"), (125_000, "2m05s")] {
+        for (given, expected) in [
+            (-1, "0ms"),
+            (340, "340ms"),
+            (1_299, "1.2s"),
+            (125_000, "2m05s"),
+        ] {
             assert_eq!(milliseconds(given), expected);
         }
     }

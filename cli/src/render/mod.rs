@@ -110,7 +110,10 @@ pub fn row<R: Row>(style: Style, item: &R, now: DateTime<Utc>) -> Result<String,
 }
 
 fn names<R: Row>(items: &[R]) -> String {
-    items.iter().map(|item| format!("{}\n", item.name())).collect()
+    items
+        .iter()
+        .map(|item| format!("{}\n", item.name()))
+        .collect()
 }
 
 /// A list as a table for people.
@@ -194,7 +197,11 @@ mod tests {
         let cows = [Cow("berta", "4"), Cow("lisl", "")];
         for (format, has_headers, expected) in [
             (Format::Table, true, "NAME\nberta\nlisl\n"),
-            (Format::Wide, true, "NAME   LEGS\nberta     4\nlisl      -\n"),
+            (
+                Format::Wide,
+                true,
+                "NAME   LEGS\nberta     4\nlisl      -\n",
+            ),
             (Format::Wide, false, "berta     4\nlisl      -\n"),
             (Format::Name, true, "berta\nlisl\n"),
             (Format::Jsonl, true, "[\"berta\",\"4\"]\n[\"lisl\",\"\"]\n"),

@@ -33,16 +33,18 @@ pub async fn follow(
     let deadline = within.map(|within| Instant::now() + within);
     let mut picture = Picture::default();
     loop {
-        let update = tokio::select! {
-            biased;
-            () = token.cancelled() => return Err(detached()),
-            () = until(deadline) => return Err(late(&picture, goal, within)),
-            () = painter.tick() => {
-                painter.refresh(&picture);
-                continue;
+        // Kept over ticks: a silence, or the time without a controller, is measured as one.
+        let mut next = Box::pin(watch.next());
+        let update = loop {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return Err(detached()),
+                () = until(deadline) => return Err(late(&picture, goal, within)),
+                () = painter.tick() => painter.refresh(&picture),
+                update = &mut next => break update?,
             }
-            update = Box::pin(watch.next()) => update?,
         };
+        drop(next);
         picture.apply(&update);
         painter.show(&update, &picture);
         if let Some(end) = verdict(&update, &picture, goal) {

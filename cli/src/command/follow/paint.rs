@@ -187,7 +187,10 @@ fn told(update: &Update) -> Option<String> {
         entity => format!("  {entity}"),
     };
     let time = timestamp.format("%H:%M:%SZ");
-    Some(format!("{time}  {event_type}{about}  {:.1}%", data.progress_percentage))
+    Some(format!(
+        "{time}  {event_type}{about}  {:.1}%",
+        data.progress_percentage
+    ))
 }
 
 /// An update as one JSON object with one member, named as in the protocol.

@@ -19,7 +19,10 @@ impl Picture {
             (Update::Snapshot(report), _) => self.0 = Some((**report).clone()),
             (Update::Migration(migration), Some(known)) => known.migration = (**migration).clone(),
             (Update::Entity(entity), Some(known)) => {
-                let place = known.entities.iter().position(|one| one.entity == entity.entity);
+                let place = known
+                    .entities
+                    .iter()
+                    .position(|one| one.entity == entity.entity);
                 match place.and_then(|at| known.entities.get_mut(at)) {
                     Some(old) => *old = (**entity).clone(),
                     None => {

@@ -59,7 +59,10 @@ pub fn judge(
 
 /// It stands still and says why.
 fn blocked(migration: &MigrationOrchestration) -> Stop {
-    let reason = migration.activity_reason.as_deref().unwrap_or("no reason is known");
+    let reason = migration
+        .activity_reason
+        .as_deref()
+        .unwrap_or("no reason is known");
     let hint = migration.activity_hint.as_deref();
     // The record holds the kind of the block only by its hint, which is ours.
     let is_threshold = hint == Some(policy(FailureKind::TooManyErrors).1);
@@ -77,13 +80,17 @@ fn blocked(migration: &MigrationOrchestration) -> Stop {
 fn ended(migration: &MigrationOrchestration, code: Code, reason: &str) -> Stop {
     let why = migration.activity_reason.as_ref();
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    Stop::new(code, reason, format!("the migration is {}{why}", state(migration)))
+    Stop::new(
+        code,
+        reason,
+        format!("the migration is {}{why}", state(migration)),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::samples::migration;
+    use crate::tests::samples::migration;
 
     fn number(goal: Goal, at: (MigrationStatus, Option<Activity>), is_over: bool) -> Option<u8> {
         let migration = migration(at.0, at.1);

@@ -38,7 +38,9 @@ pub async fn plan(context: &Context, args: PlanArgs) -> Result<Code, Stop> {
     match context.output {
         Format::Json => {
             let plan = json!({"name": name, "entities": entities});
-            context.screen.print(&render::object(context.output, &plan)?);
+            context
+                .screen
+                .print(&render::object(context.output, &plan)?);
         }
         Format::Jsonl | Format::Table | Format::Wide | Format::Name => {
             context.show_list(&entities)?;

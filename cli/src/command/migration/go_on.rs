@@ -26,7 +26,13 @@ pub async fn pause(context: &Context, args: PauseArgs) -> Result<Code, Stop> {
     let migration = remote.pause(&args.name, &args.reason).await?;
     if args.wait {
         context.say("pausing: agents finish the batches in hand");
-        return reach(context, &remote, &migration, (Activity::Paused, args.patience)).await;
+        return reach(
+            context,
+            &remote,
+            &migration,
+            (Activity::Paused, args.patience),
+        )
+        .await;
     }
     context.show(&migration)
 }
@@ -36,7 +42,13 @@ pub async fn resume(context: &Context, args: ResumeArgs) -> Result<Code, Stop> {
     let remote = context.remote()?;
     let migration = remote.resume(go_on(args.go_on)?).await?;
     if args.wait {
-        return reach(context, &remote, &migration, (Activity::Running, args.patience)).await;
+        return reach(
+            context,
+            &remote,
+            &migration,
+            (Activity::Running, args.patience),
+        )
+        .await;
     }
     context.show(&migration)
 }
@@ -58,7 +70,12 @@ async fn reach(
 fn go_on(args: GoOnArgs) -> Result<GoOn, Stop> {
     let read = |path: &Path| file::for_controller(path);
     Ok(GoOn {
-        plan: args.file.as_deref().map(read).transpose()?.unwrap_or_default(),
+        plan: args
+            .file
+            .as_deref()
+            .map(read)
+            .transpose()?
+            .unwrap_or_default(),
         name: args.name,
     })
 }

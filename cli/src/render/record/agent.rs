@@ -1,83 +1,13 @@
-//! An agent as a line of a list.
-
-use std::collections::BTreeMap;
+//! An agent as a line of a list, and with all it says.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
-use uuid::Uuid;
+use proto::domain::record::AgentStatus;
 
-use super::{age, short};
+use super::short;
 use crate::render::details::Details;
-use crate::render::{Column, Row, left, right};
+use crate::render::{Column, Row, human, left, right};
 
-/// One agent that the controller knows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Agent {
-    /// New for every process.
-    pub id: Uuid,
-    /// Its configured name.
-    pub name: String,
-    /// Its region.
-    pub region: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Names of the connections it can open.
-    pub connections: Vec<String>,
-    /// Partitions it works on at the same time, at most.
-    pub capacity: i32,
-    /// Partitions it works on now.
-    pub partitions: i32,
-    /// Whether it gets work: `active`, `cordoned`, `draining` or `disconnected`.
-    pub state: &'static str,
-    /// Version of its build.
-    pub version: String,
-    /// Version of its codec.
-    pub codec_version: i32,
-    /// When the controller first saw this process.
-    pub connected_at: Option<DateTime<Utc>>,
-    /// When the controller last heard of it.
-    pub last_seen_at: Option<DateTime<Utc>>,
-}
-
-impl Agent {
-    /// Nothing is left to be done before it can be stopped.
-    pub fn is_drained(&self) -> bool {
-        self.state == "draining" && self.partitions == 0
-    }
-
-    fn labels(&self) -> String {
-        let labels = self.labels.iter();
-        labels
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect::<Vec<_>>()
-            .join(",")
-    }
-
-    /// Everything about it.
-    pub fn details(&self) -> String {
-        let time = |time: Option<DateTime<Utc>>| {
-            time.map_or_else(String::new, |time| {
-                time.to_rfc3339_opts(SecondsFormat::Secs, true)
-            })
-        };
-        let mut details = Details::default();
-        details
-            .add("name", &self.name)
-            .add("id", self.id)
-            .add("region", &self.region)
-            .add("state", self.state.to_uppercase())
-            .add("partitions", format!("{}/{}", self.partitions, self.capacity))
-            .add("connections", self.connections.join(", "))
-            .add("labels", self.labels())
-            .add("version", &self.version)
-            .add("codec", self.codec_version)
-            .add("connected", time(self.connected_at))
-            .add("last-seen", time(self.last_seen_at));
-        details.render()
-    }
-}
-
-impl Row for Agent {
+impl Row for AgentStatus {
     const COLUMNS: &'static [Column] = &[
         left("name"),
         left("region"),
@@ -96,14 +26,14 @@ impl Row for Agent {
         vec![
             self.name.clone(),
             self.region.clone(),
-            self.state.to_uppercase(),
+            self.state.as_str().to_uppercase(),
             format!("{}/{}", self.partitions, self.capacity),
             self.connections.join(","),
             self.version.clone(),
-            age(self.last_seen_at, now),
-            age(self.connected_at, now),
+            human::age(self.last_seen_at, now),
+            human::age(self.connected_at, now),
             short(self.id),
-            self.labels(),
+            labels(self),
             self.codec_version.to_string(),
         ]
     }
@@ -111,4 +41,34 @@ impl Row for Agent {
     fn name(&self) -> String {
         self.name.clone()
     }
+}
+
+/// Everything about one agent.
+pub fn details(agent: &AgentStatus) -> String {
+    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut details = Details::default();
+    details
+        .add("name", &agent.name)
+        .add("id", agent.id)
+        .add("region", &agent.region)
+        .add("state", agent.state.as_str().to_uppercase())
+        .add(
+            "partitions",
+            format!("{}/{}", agent.partitions, agent.capacity),
+        )
+        .add("connections", agent.connections.join(", "))
+        .add("labels", labels(agent))
+        .add("version", &agent.version)
+        .add("codec", agent.codec_version)
+        .add("connected", time(agent.connected_at))
+        .add("last-seen", time(agent.last_seen_at));
+    details.render()
+}
+
+fn labels(agent: &AgentStatus) -> String {
+    let labels = agent.labels.iter();
+    labels
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }

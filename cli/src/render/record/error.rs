@@ -55,11 +55,19 @@ pub fn details(error: &MigrationError) -> String {
         .add("key", error.source_record_id.as_deref().unwrap_or_default())
         .add(
             "occurred",
-            error.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            error
+                .occurred_at
+                .to_rfc3339_opts(SecondsFormat::Millis, true),
         )
-        .add("batch", error.batch_id.map_or_else(String::new, |id| id.to_string()))
+        .add(
+            "batch",
+            error.batch_id.map_or_else(String::new, |id| id.to_string()),
+        )
         .add("resolved", yes(error.is_resolved))
-        .add("notes", error.resolution_notes.as_deref().unwrap_or_default())
+        .add(
+            "notes",
+            error.resolution_notes.as_deref().unwrap_or_default(),
+        )
         .json("row", &error.source_data)
         .json("context", &error.context);
     details.render()

@@ -22,7 +22,12 @@ pub struct NamedMapping<'a> {
 impl<'a> NamedMapping<'a> {
     /// A mapping whose entity was asked for, or is told by the mapping itself.
     pub fn of(mapping: &'a MigrationMapping, asked: Option<&'a str>) -> Self {
-        let told = || mapping.mapping_metadata.get("entity").and_then(Value::as_str);
+        let told = || {
+            mapping
+                .mapping_metadata
+                .get("entity")
+                .and_then(Value::as_str)
+        };
         Self {
             mapping,
             entity: asked.or_else(told).unwrap_or_default(),

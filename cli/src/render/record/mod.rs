@@ -1,6 +1,6 @@
 //! The records of the data model as lines of lists, one file per record.
 
-pub mod agent;
+mod agent;
 mod batch;
 mod checkpoint;
 pub mod entity;
@@ -10,6 +10,7 @@ mod migration;
 mod planned;
 mod rules;
 
+pub use agent::details as agent_details;
 pub use error::details as error_details;
 pub use mapping::NamedMapping;
 pub use migration::ReadMigration;

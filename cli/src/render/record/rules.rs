@@ -25,7 +25,10 @@ impl Row for LegacyEntityMapping {
     ];
 
     fn cells(&self, now: DateTime<Utc>) -> Vec<String> {
-        let columns = self.transformation_rules.as_object().map(|rules| rules.len());
+        let columns = self
+            .transformation_rules
+            .as_object()
+            .map(|rules| rules.len());
         vec![
             self.plan_name.clone(),
             self.entity.clone(),
