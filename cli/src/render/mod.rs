@@ -202,7 +202,7 @@ mod tests {
                 true,
                 "NAME   LEGS\nberta     4\nlisl      -\n",
             ),
-            (Format::Wide, false, "berta     4\nlisl      -\n"),
+            (Format::Wide, false, "berta  4\nlisl   -\n"),
             (Format::Name, true, "berta\nlisl\n"),
             (Format::Jsonl, true, "[\"berta\",\"4\"]\n[\"lisl\",\"\"]\n"),
         ] {

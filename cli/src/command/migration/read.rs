@@ -68,7 +68,7 @@ async fn get_local(context: &Context, args: &GetArgs) -> Result<Code, Stop> {
 }
 
 /// Prints a migration with its entities.
-pub fn print(context: &Context, report: &Report) -> Result<(), Stop> {
+fn print(context: &Context, report: &Report) -> Result<(), Stop> {
     let text = match context.output {
         Format::Table | Format::Wide => report.render(clock::now()),
         Format::Name => report.migration.name.clone(),

@@ -1,13 +1,14 @@
 //! `drover migration watch` and `wait`.
 
+use proto::runtime::clock;
+
 use crate::args::{WaitArgs, WatchArgs};
 use crate::command::follow::{self, Goal, Painter};
 use crate::context::Context;
 use crate::exit::Code;
-use crate::render::Format;
+use crate::render::migration::Report;
+use crate::render::{self, Format};
 use crate::stop::Stop;
-
-use super::read;
 
 /// Follows a migration until it ends or needs somebody.
 pub async fn watch(context: &Context, args: &WatchArgs) -> Result<Code, Stop> {
@@ -18,9 +19,20 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> Result<Code, Stop> {
     let last = painter.finish();
     // Programs that read lines have had every one of them.
     if let (Some(report), true) = (last, context.output != Format::Jsonl) {
-        read::print(context, &report)?;
+        print(context, &report)?;
     }
     ended.map(|_| Code::Done)
+}
+
+/// What it came to. Why it stands still, if it does, is said with the exit code.
+fn print(context: &Context, report: &Report) -> Result<(), Stop> {
+    let text = match context.output {
+        Format::Table | Format::Wide => report.render_result(clock::now()),
+        Format::Name => report.migration.name.clone(),
+        Format::Json | Format::Jsonl => render::object(context.output, report)?,
+    };
+    context.screen.print(&text);
+    Ok(())
 }
 
 /// Waits until a migration is in a state.
