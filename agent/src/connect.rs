@@ -11,11 +11,16 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::failure::{from_sqlx, is_connection_loss};
+use crate::pool::Server;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts before a server counts as unreachable.
 const CONNECT_ATTEMPTS: u32 = 4;
+
+/// Smaller tables are scanned and indexed by one process: lanes work side by side already, and a
+/// helper costs more to start than it saves.
+const SMALL_SCANS: (&str, &str) = ("min_parallel_table_scan_size", "64MB");
 
 /// What a connection is for; decides its session settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,8 @@ impl Purpose {
         match self {
             Self::Read => base.application_name("drover read").options([
                 ("default_transaction_read_only", "on"),
+                // Partitions are read side by side; a source is not to be loaded beyond that.
+                ("max_parallel_workers_per_gather", "0"),
                 ("statement_timeout", "3600000"),
                 ("lock_timeout", "10000"),
                 ("idle_in_transaction_session_timeout", "0"),
@@ -50,23 +57,34 @@ impl Purpose {
                 ("lock_timeout", "10000"),
                 ("idle_in_transaction_session_timeout", "120000"),
                 ("synchronous_commit", "on"),
+                SMALL_SCANS,
                 ("TimeZone", "UTC"),
             ]),
             Self::Build => base.application_name("drover build").options([
                 ("statement_timeout", "0"),
                 ("lock_timeout", "5000"),
                 ("maintenance_work_mem", "256MB"),
+                SMALL_SCANS,
                 ("TimeZone", "UTC"),
             ]),
         }
     }
 }
 
-/// Opens a connection; a server that does not answer is tried again a few times with backoff.
+/// A connection to a server: one that waits to be used again, or a new one. Whoever takes it gives
+/// it back ([`Server::give_back`]) where nothing failed, and drops it otherwise.
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn open(server: &Server, purpose: Purpose) -> Result<PgConnection, Failure> {
+    server.take(purpose).await
+}
+
+/// Makes a connection; a server that does not answer is tried again a few times with backoff.
 ///
 /// # Errors
 /// `Unreachable` when nothing answers in time, `Denied` for a wrong user, password or database.
-pub async fn open(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, Failure> {
+pub async fn connect(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, Failure> {
     let options = purpose.options(base);
     let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut attempt = 0;

@@ -7,6 +7,7 @@ pub mod app;
 pub mod batch;
 pub mod connect;
 pub mod failure;
+pub mod pool;
 pub mod query;
 pub mod run;
 pub mod session;

@@ -6,25 +6,30 @@ use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
-    Connections, PrepareOrder, Query, QueryAnswer, QueryCall, RunOrder, Side,
+    Connections, DatabaseIdentity, PrepareOrder, Query, QueryAnswer, QueryCall, RunOrder, Side,
 };
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::RwLock;
+use tokio::time::sleep;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use crate::connect::{Purpose, close, open};
+use crate::connect::{Purpose, open};
+use crate::pool::Server;
 use crate::run::{EntityContext, RunContext};
 use crate::sink::{self, install, ledger, load, rebuild, settle, state};
 use crate::source::snapshot::SnapshotHolder;
 use crate::source::{catalog, check, sample};
+
+/// How often connections that nobody needs are looked for.
+const TIDY: Duration = Duration::from_secs(30);
 
 /// What an agent's process knows: its connections, the snapshot it holds, the run it works on.
 pub struct Desk {
     /// This process.
     pub holder: Uuid,
     /// Connections by the name that plans use.
-    pub connections: BTreeMap<String, PgConnectOptions>,
+    pub connections: BTreeMap<String, Server>,
     /// The run's snapshot.
     pub snapshot: SnapshotHolder,
     run: RwLock<Option<Result<Arc<RunContext>, Failure>>>,
@@ -33,11 +38,34 @@ pub struct Desk {
 impl Desk {
     /// A desk with connections and nothing to do.
     pub fn new(holder: Uuid, connections: BTreeMap<String, PgConnectOptions>) -> Self {
+        let servers = connections.into_iter();
         Self {
             holder,
-            connections,
+            connections: servers
+                .map(|(name, options)| (name, Server::new(options)))
+                .collect(),
             snapshot: SnapshotHolder::default(),
             run: RwLock::new(None),
+        }
+    }
+
+    /// Keeps the snapshot alive and closes connections that nobody needs, until it is dropped.
+    pub async fn keep(&self) {
+        let tidy = async {
+            loop {
+                sleep(TIDY).await;
+                for server in self.connections.values() {
+                    server.close_old().await;
+                }
+            }
+        };
+        tokio::join!(self.snapshot.keep_alive(), tidy);
+    }
+
+    /// Closes the connections that wait.
+    pub async fn close_idle(&self) {
+        for server in self.connections.values() {
+            server.close_idle().await;
         }
     }
 
@@ -52,7 +80,7 @@ impl Desk {
         let destination = self.connection(&order.plan.destination)?.clone();
         let mut connection = open(&destination, Purpose::Write).await?;
         let numbers = install::entity_numbers(&mut connection, order.migration_id).await?;
-        close(connection).await;
+        destination.give_back(Purpose::Write, connection).await;
         RunContext::new(order, source, destination, self.holder, &numbers)
     }
 
@@ -66,7 +94,7 @@ impl Desk {
         })
     }
 
-    fn connection(&self, name: &str) -> Result<&PgConnectOptions, Failure> {
+    fn connection(&self, name: &str) -> Result<&Server, Failure> {
         self.connections.get(name).ok_or_else(|| {
             Failure::new(
                 FailureKind::Denied,
@@ -101,14 +129,13 @@ impl Desk {
         let destination = self.connection(&connections.destination)?;
         match query {
             Query::Identify => {
-                let mut connection = named(source, Purpose::Read, &connections.source).await?;
-                let of_source = state::identify(&mut connection).await?;
-                let mut connection =
-                    named(destination, Purpose::Write, &connections.destination).await?;
-                let of_destination = state::identify(&mut connection).await?;
+                let (source, destination) = tokio::try_join!(
+                    identify(source, Purpose::Read, &connections.source),
+                    identify(destination, Purpose::Write, &connections.destination)
+                )?;
                 Ok(QueryAnswer::Identities {
-                    source: of_source,
-                    destination: of_destination,
+                    source,
+                    destination,
                 })
             }
             Query::ReadCatalog {
@@ -116,27 +143,30 @@ impl Desk {
                 tables,
                 probes,
             } => {
-                let (options, purpose) = match side {
+                let (server, purpose) = match side {
                     Side::Source => (source, Purpose::Read),
                     Side::Destination => (destination, Purpose::Write),
                 };
-                let mut connection = open(options, purpose).await?;
+                let mut connection = open(server, purpose).await?;
                 let mut found = catalog::read_catalog(&mut connection, &tables, &probes).await?;
                 if side == Side::Destination {
                     sink::catalog::add_dropped_keys(&mut connection, &mut found).await?;
                 }
+                server.give_back(purpose, connection).await;
                 Ok(QueryAnswer::Catalog(found))
             }
             Query::CheckPlan(plan) => {
                 let mut reader = open(source, Purpose::Read).await?;
                 let mut writer = open(destination, Purpose::Write).await?;
-                check::check_plan(&mut reader, &mut writer, &plan)
-                    .await
-                    .map(QueryAnswer::PlanProblems)
+                let found = check::check_plan(&mut reader, &mut writer, &plan).await?;
+                source.give_back(Purpose::Read, reader).await;
+                destination.give_back(Purpose::Write, writer).await;
+                Ok(QueryAnswer::PlanProblems(found))
             }
             Query::ReadState { name } => {
                 let mut connection = open(destination, Purpose::Write).await?;
                 let found = state::read_state(&mut connection, &name).await?;
+                destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::State(found.map(Box::new)))
             }
             Query::Prepare(order) => prepare(source, destination, &order).await,
@@ -162,13 +192,15 @@ impl Desk {
                 limit,
             } => {
                 let mut connection = open(destination, Purpose::Write).await?;
-                ledger::read_batches(&mut connection, partition_id, after_seq, limit)
-                    .await
-                    .map(QueryAnswer::Ledger)
+                let found =
+                    ledger::read_batches(&mut connection, partition_id, after_seq, limit).await?;
+                destination.give_back(Purpose::Write, connection).await;
+                Ok(QueryAnswer::Ledger(found))
             }
             Query::FinishRun { migration_id } => {
                 let mut connection = open(destination, Purpose::Write).await?;
                 state::finish(&mut connection, migration_id).await?;
+                destination.give_back(Purpose::Write, connection).await;
                 self.snapshot.let_go().await;
                 Ok(QueryAnswer::Done)
             }
@@ -212,31 +244,33 @@ impl Desk {
     }
 }
 
-/// Opens a connection and says in a failure which one it was.
-async fn named(
-    options: &PgConnectOptions,
+/// Which server is behind a connection; a failure says which connection it was.
+async fn identify(
+    server: &Server,
     purpose: Purpose,
     name: &str,
-) -> Result<sqlx::PgConnection, Failure> {
-    open(options, purpose)
-        .await
-        .map_err(|failure| failure.during(format!("connection {name}")))
+) -> Result<DatabaseIdentity, Failure> {
+    let opened = open(server, purpose).await;
+    let mut connection = opened.map_err(|failure| failure.during(format!("connection {name}")))?;
+    let found = state::identify(&mut connection).await?;
+    server.give_back(purpose, connection).await;
+    Ok(found)
 }
 
 async fn prepare(
-    source: &PgConnectOptions,
-    destination: &PgConnectOptions,
+    source: &Server,
+    destination: &Server,
     order: &PrepareOrder,
 ) -> Result<QueryAnswer, Failure> {
-    let mut reader = open(source, Purpose::Read).await?;
-    let of_source = state::identify(&mut reader).await?;
-    close(reader).await;
-    let mut connection = install::open_installed(destination).await?;
+    let (of_source, mut connection) = tokio::try_join!(
+        identify(source, Purpose::Read, &order.plan.source),
+        install::open_installed(destination)
+    )?;
     install::end_orphan_builds(&mut connection, order.migration_id).await?;
     let of_destination = state::identify(&mut connection).await?;
     install::record_start(&mut connection, order, &of_source, &of_destination).await?;
     let found = state::read_state(&mut connection, &order.plan.name).await?;
-    close(connection).await;
+    destination.give_back(Purpose::Build, connection).await;
     Ok(QueryAnswer::State(found.map(Box::new)))
 }
 

@@ -1,17 +1,18 @@
 //! What all work of one run has in common: the plan, its transforms, connections and constants.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::pool::Server;
 use crate::sink::copy::CopyStatements;
+use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
 
 /// A run as an agent works on it.
@@ -20,13 +21,30 @@ pub struct RunContext {
     pub order: RunOrder,
     /// Values for the placeholders of compiled SQL.
     pub constants: RunConstants,
-    /// The source connection.
-    pub source: PgConnectOptions,
-    /// The destination connection.
-    pub destination: PgConnectOptions,
+    /// The source.
+    pub source: Server,
+    /// The destination.
+    pub destination: Server,
     /// This process.
     pub holder: Uuid,
+    /// Keys of parents, by the SELECT that reads them.
+    pub parents: ParentCells,
     entities: HashMap<String, Arc<EntityContext>>,
+}
+
+/// The keys of one parent, once they are loaded; none where they are too many.
+pub type ParentCell = Arc<OnceCell<Option<Arc<ParentKeys>>>>;
+
+/// The keys of every parent of a run.
+#[derive(Default)]
+pub struct ParentCells(Mutex<HashMap<String, ParentCell>>);
+
+impl ParentCells {
+    /// The place of a parent's keys.
+    pub fn cell(&self, select: &str) -> ParentCell {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.entry(select.to_owned()).or_default().clone()
+    }
 }
 
 /// An entity, ready to be worked on.
@@ -49,8 +67,8 @@ impl RunContext {
     /// `entity_numbers` comes from the destination, where `Prepare` has put them.
     pub fn new(
         order: RunOrder,
-        source: PgConnectOptions,
-        destination: PgConnectOptions,
+        source: Server,
+        destination: Server,
         holder: Uuid,
         entity_numbers: &HashMap<String, i32>,
     ) -> Result<Self, Failure> {
@@ -83,6 +101,7 @@ impl RunContext {
             source,
             destination,
             holder,
+            parents: ParentCells::default(),
             entities,
         })
     }

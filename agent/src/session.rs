@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::query::Desk;
-use crate::worker::{Claim, LaneConnections, work};
+use crate::worker::{Claim, work};
 
 /// Assignments that wait for a lane.
 const QUEUE: usize = 256;
@@ -68,7 +68,7 @@ impl<L: LeaseStore> Session<L> {
             ));
         }
         let desk = self.desk.clone();
-        let pings = tokio::spawn(async move { desk.snapshot.keep_alive().await });
+        let pings = tokio::spawn(async move { desk.keep().await });
         loop {
             let order = tokio::select! {
                 biased;
@@ -82,6 +82,7 @@ impl<L: LeaseStore> Session<L> {
         drop(queue);
         while tasks.join_next().await.is_some() {}
         pings.abort();
+        self.desk.close_idle().await;
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl<L: LeaseStore> Session<L> {
     }
 }
 
-/// Takes assignments one after the other, with connections of its own.
+/// Takes assignments one after the other.
 async fn lane<L: LeaseStore>(
     desk: Arc<Desk>,
     lease: Arc<L>,
@@ -134,7 +135,6 @@ async fn lane<L: LeaseStore>(
     frames: mpsc::Sender<AgentFrame>,
     drain: CancellationToken,
 ) {
-    let mut connections = LaneConnections::default();
     loop {
         // The queue ends when the session does; until then what is drained is given back.
         let Some(assignment) = assignments.lock().await.recv().await else {
@@ -151,15 +151,7 @@ async fn lane<L: LeaseStore>(
                 .await;
             continue;
         }
-        let reason = hold(
-            &desk,
-            &*lease,
-            assignment,
-            &mut connections,
-            &frames,
-            &drain,
-        )
-        .await;
+        let reason = hold(&desk, &*lease, assignment, &frames, &drain).await;
         if frames
             .send(AgentFrame::Released {
                 partition_id,
@@ -178,7 +170,6 @@ async fn hold<L: LeaseStore>(
     desk: &Desk,
     lease: &L,
     assignment: Assignment,
-    connections: &mut LaneConnections,
     frames: &mpsc::Sender<AgentFrame>,
     drain: &CancellationToken,
 ) -> Release {
@@ -191,7 +182,7 @@ async fn hold<L: LeaseStore>(
         return Release::Stale;
     };
     let claim = Claim { assignment, token };
-    let reason = Box::pin(work(&run, &claim, connections, frames, drain)).await;
+    let reason = Box::pin(work(&run, &claim, frames, drain)).await;
     if lease.release(partition_id, desk.holder).await.is_err() {
         warn!(%partition_id, "a lease could not be released; it will expire");
     }

@@ -19,18 +19,11 @@ use crate::batch::{Batch, count};
 use crate::connect::{Purpose, open};
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
-use crate::sink::ledger::{read_totals, take_held_keys};
+use crate::sink::ledger::{read_batch, read_totals, take_held_keys};
 use crate::sink::persist::PartitionWriter;
 use crate::sizer::BatchSizer;
 use crate::source::read::{ReadJob, read_partition};
 use crate::transform::row::HeldKeys;
-
-/// Connections that a lane keeps from one partition to the next, while they are clean.
-#[derive(Default)]
-pub struct LaneConnections {
-    source: Option<PgConnection>,
-    destination: Option<PgConnection>,
-}
 
 /// A claimed partition.
 pub struct Claim {
@@ -44,16 +37,12 @@ pub struct Claim {
 pub async fn work(
     run: &Arc<RunContext>,
     claim: &Claim,
-    connections: &mut LaneConnections,
     frames: &mpsc::Sender<AgentFrame>,
     drain: &CancellationToken,
 ) -> Release {
     let span = info_span!("partition", entity = %claim.assignment.entity,
         partition_id = %claim.assignment.partition_id, token = claim.token);
-    match move_rows(run, claim, connections, frames, drain)
-        .instrument(span)
-        .await
-    {
+    match move_rows(run, claim, frames, drain).instrument(span).await {
         Ok(true) => Release::Done,
         Ok(false) => Release::Drained,
         Err(failure) if failure.kind == FailureKind::Fenced => Release::Stale,
@@ -65,22 +54,21 @@ pub async fn work(
 async fn move_rows(
     run: &Arc<RunContext>,
     claim: &Claim,
-    connections: &mut LaneConnections,
     frames: &mpsc::Sender<AgentFrame>,
     drain: &CancellationToken,
 ) -> Result<bool, Failure> {
     let entity = run.entity(&claim.assignment.entity)?;
     let fence = fence(run, claim);
-    let mut destination = match connections.destination.take() {
-        Some(kept) => kept,
-        None => open(&run.destination, Purpose::Write).await?,
-    };
+    let mut destination = open(&run.destination, Purpose::Write).await?;
     let position = take_over(&mut destination, &fence)
         .instrument(info_span!("lease"))
         .await?;
     report_claim(frames, &fence, &position).await?;
     if position.is_done {
-        connections.destination = Some(destination);
+        // Its last report may have been lost with its holder; reports are taken once.
+        let last = read_batch(&mut destination, fence.partition_id, position.seq).await?;
+        report(frames, vec![last]).await?;
+        run.destination.give_back(Purpose::Write, destination).await;
         return Ok(true);
     }
     let totals = read_totals(&mut destination, fence.partition_id).await?;
@@ -88,12 +76,12 @@ async fn move_rows(
     let sizer = Arc::new(Mutex::new(BatchSizer::new(
         entity.compiled.settings.batch_size,
     )));
-    let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer, connections);
+    let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer);
     let partition_id = fence.partition_id;
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
-        fence,
+        (fence, claim.assignment.range.after.clone()),
         position,
         totals,
         sizer,
@@ -104,12 +92,14 @@ async fn move_rows(
         let (reports, used) = writer.persist(batch).await?;
         let _ = pipe.empties.try_send(used);
         if report(frames, reports).await? {
-            connections.destination = writer.into_connection();
-            connections.source = pipe.finish().await?;
+            writer.end().await;
+            if let Some(source) = pipe.finish().await? {
+                run.source.give_back(Purpose::Read, source).await;
+            }
             return Ok(true);
         }
     }
-    connections.destination = writer.into_connection();
+    writer.end().await;
     Ok(false)
 }
 
@@ -154,7 +144,6 @@ fn start_reading(
     position: &Position,
     held: Arc<HeldKeys>,
     sizer: &Arc<Mutex<BatchSizer>>,
-    connections: &mut LaneConnections,
 ) -> ReadPipe {
     let (batches_tx, batches) = mpsc::channel(1);
     let (empties, empties_rx) = mpsc::channel(2);
@@ -174,7 +163,7 @@ fn start_reading(
         empties: empties_rx,
     };
     let span = info_span!("read", entity = %entity.compiled.entity);
-    let reading = read_partition(job, connections.source.take()).instrument(span);
+    let reading = read_partition(job, None).instrument(span);
     ReadPipe {
         batches,
         empties,

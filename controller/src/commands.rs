@@ -161,8 +161,15 @@ impl<L: LeaseStore> Realm<L> {
         wanted: &str,
         asked: Asked,
     ) -> Result<MigrationOrchestration, CommandError> {
-        self.go_on(wanted, Command::Pause, Asked { plan: None, ..asked })
-            .await
+        self.go_on(
+            wanted,
+            Command::Pause,
+            Asked {
+                plan: None,
+                ..asked
+            },
+        )
+        .await
     }
 
     /// Forgets a migration that is not under way, in the metadata first.
@@ -208,7 +215,9 @@ impl<L: LeaseStore> Realm<L> {
         let checked = self.check_plan(text, regions).await?;
         if checked.compiled.name != migration.name {
             let words = format!("the plan is named {:?}", checked.compiled.name);
-            return Err(Failure::new(proto::domain::failure::FailureKind::PlanChanged, words).into());
+            return Err(
+                Failure::new(proto::domain::failure::FailureKind::PlanChanged, words).into(),
+            );
         }
         let has_begun = !self.store.partitions(migration.id).await?.is_empty();
         check_known(migration, checked.state.as_ref(), has_begun)?;

@@ -73,7 +73,9 @@ impl Crew {
             return Ok(());
         };
         for member in self.unvetted() {
-            let asked = self.ask_holder(member.holder, Query::Identify, VET_WITHIN).await;
+            let asked = self
+                .ask_holder(member.holder, Query::Identify, VET_WITHIN)
+                .await;
             let verdict = match asked {
                 Ok(QueryAnswer::Identities {
                     source: its_source,
@@ -129,7 +131,9 @@ impl Crew {
         }
         let members = self.fleet.members().into_iter();
         members
-            .filter(|member| self.demand.fits(member) && !briefing.vetted.contains_key(&member.holder))
+            .filter(|member| {
+                self.demand.fits(member) && !briefing.vetted.contains_key(&member.holder)
+            })
             .collect()
     }
 
@@ -189,7 +193,9 @@ impl Crew {
     /// # Errors
     /// `NoAgent` when there is none; else the agent's own answer.
     pub async fn ask(&self, query: Query, deadline: Duration) -> Result<QueryAnswer, Failure> {
-        self.ask_someone(query, deadline).await.map(|(_, answer)| answer)
+        self.ask_someone(query, deadline)
+            .await
+            .map(|(_, answer)| answer)
     }
 
     /// As [`Crew::ask`]; tells who answered.
@@ -322,7 +328,11 @@ impl Crew {
 impl Briefing {
     /// What is wrong with all agents, where it is the same for all: then it is not theirs.
     fn common_fault(&self) -> Option<Failure> {
-        let faults: Vec<&Failure> = self.vetted.values().filter_map(|one| one.as_ref().err()).collect();
+        let faults: Vec<&Failure> = self
+            .vetted
+            .values()
+            .filter_map(|one| one.as_ref().err())
+            .collect();
         let first = *faults.first()?;
         let is_common = faults.len() == self.vetted.len()
             && faults.iter().all(|fault| fault.kind == first.kind);
@@ -335,7 +345,12 @@ fn describe(member: &MemberView, verdict: Option<&Result<(), Failure>>) -> Strin
         Some(Err(failure)) => format!(", but {failure}"),
         Some(Ok(())) | None => String::new(),
     };
-    format!("{} ({}: {}{trouble})", member.name, member.region, member.connections.join(", "))
+    format!(
+        "{} ({}: {}{trouble})",
+        member.name,
+        member.region,
+        member.connections.join(", ")
+    )
 }
 
 /// A connection must lead where it led when the migration was created.

@@ -6,7 +6,7 @@
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::token::{era_of, mint};
-use proto::lease::{Cluster, LeaseError, LeaseStore, Leadership};
+use proto::lease::{Cluster, Leadership, LeaseError, LeaseStore};
 
 use crate::store::{Store, StoredEra};
 
@@ -47,7 +47,10 @@ pub async fn settle<L: LeaseStore>(
     leadership: &Leadership,
     highest_token: i64,
 ) -> Result<u32, Failure> {
-    let cluster = lease.cluster().await.map_err(|error| lease_failure(&error))?;
+    let cluster = lease
+        .cluster()
+        .await
+        .map_err(|error| lease_failure(&error))?;
     let stored = store.era().await.map_err(|error| error.failure())?;
     let era = match decide(&stored, &cluster, highest_token) {
         Decision::Keep(era) => return Ok(era),
@@ -105,7 +108,11 @@ mod tests {
 
     #[test]
     fn the_same_history_keeps_its_era() {
-        let decision = decide(&stored(3, "a", 10), &cluster("a", 12, Some(3)), mint(3, 9).unwrap());
+        let decision = decide(
+            &stored(3, "a", 10),
+            &cluster("a", 12, Some(3)),
+            mint(3, 9).unwrap(),
+        );
         assert_eq!(decision, Decision::Keep(3));
     }
 
@@ -119,7 +126,11 @@ mod tests {
             (cluster("a", 9, Some(3)), 0),
             (cluster("a", 12, Some(3)), mint(3, 13).unwrap()),
         ] {
-            assert_eq!(decide(&before, &now, token), Decision::RaiseAbove(3), "{now:?}");
+            assert_eq!(
+                decide(&before, &now, token),
+                Decision::RaiseAbove(3),
+                "{now:?}"
+            );
         }
         let foreign = mint(7, 1).unwrap();
         let now = cluster("a", 12, Some(3));

@@ -110,9 +110,7 @@ impl Intake {
                 partition_id,
                 reason,
                 ..
-            } if is_own(run, partition_id) => {
-                self.released(run, partition_id, reason, retry)
-            }
+            } if is_own(run, partition_id) => self.released(run, partition_id, reason, retry),
             AgentFrame::Claimed { .. }
             | AgentFrame::Progress { .. }
             | AgentFrame::Released { .. }

@@ -217,7 +217,10 @@ impl<L: LeaseStore> Manager<L> {
 
     /// Hangs up on agents whose leases are gone, and notes how far the lease store is.
     async fn expel_lapsed(&self) {
-        let (agents, cluster) = match (self.realm.lease.agents().await, self.realm.lease.cluster().await) {
+        let (agents, cluster) = match (
+            self.realm.lease.agents().await,
+            self.realm.lease.cluster().await,
+        ) {
             (Ok(agents), Ok(cluster)) => (agents, cluster),
             // Nobody can tell now; streams tell by themselves.
             (Err(error), _) | (_, Err(error)) => {
@@ -225,7 +228,11 @@ impl<L: LeaseStore> Manager<L> {
                 return;
             }
         };
-        let noted = self.realm.store.note_revision(&cluster.cluster_id, cluster.revision).await;
+        let noted = self
+            .realm
+            .store
+            .note_revision(&cluster.cluster_id, cluster.revision)
+            .await;
         if let Err(error) = noted {
             warn!(reason = %error.failure(), "the revision cannot be noted");
         }

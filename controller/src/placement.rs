@@ -23,7 +23,11 @@ pub struct Demand {
 impl Demand {
     /// The demand in a migration's stored configuration; none where it names no connections.
     pub fn stored(configuration: &serde_json::Value) -> Option<Self> {
-        let name = |side: &str| configuration[side]["connection"].as_str().map(str::to_owned);
+        let name = |side: &str| {
+            configuration[side]["connection"]
+                .as_str()
+                .map(str::to_owned)
+        };
         let regions = configuration["regions"].as_array();
         Some(Self {
             connections: Connections {
@@ -88,7 +92,8 @@ pub fn lanes(demand: &Demand, members: &[MemberView], migration_id: Uuid, limit:
         .iter()
         .filter(|member| demand.takes_work(member))
         .map(|member| {
-            let own = |held: &&proto::domain::frame::HeldPartition| held.migration_id == migration_id;
+            let own =
+                |held: &&proto::domain::frame::HeldPartition| held.migration_id == migration_id;
             free(member) + member.held.iter().filter(own).count()
         })
         .sum();
@@ -152,11 +157,20 @@ mod tests {
 
     #[test]
     fn partitions_are_spread_by_free_share_and_full_agents_get_none() {
-        let mut members = [member("a", "eu", 4, 0), member("b", "eu", 2, 0), member("c", "us", 1, 0)];
+        let mut members = [
+            member("a", "eu", 4, 0),
+            member("b", "eu", 2, 0),
+            member("c", "us", 1, 0),
+        ];
         let mut order = Vec::new();
         while let Some(name) = chosen(&demand(&[]), &members) {
             let at = members.iter().position(|one| one.name == name).unwrap();
-            members[at] = member(&name, "eu", members[at].capacity, members[at].held.len() + 1);
+            members[at] = member(
+                &name,
+                "eu",
+                members[at].capacity,
+                members[at].held.len() + 1,
+            );
             order.push(name);
         }
         assert_eq!(order, ["a", "b", "c", "a", "a", "b", "a"]);
@@ -166,7 +180,10 @@ mod tests {
     fn region_connections_duty_and_stream_decide_who_fits() {
         let mut far = member("far", "us", 4, 0);
         let near = member("near", "eu", 4, 3);
-        assert_eq!(chosen(&demand(&["eu"]), &[far.clone(), near.clone()]), Some("near".into()));
+        assert_eq!(
+            chosen(&demand(&["eu"]), &[far.clone(), near.clone()]),
+            Some("near".into())
+        );
         assert_eq!(chosen(&demand(&["ap"]), &[far.clone(), near]), None);
         far.duty = Duty::Cordoned;
         assert_eq!(chosen(&demand(&[]), &[far.clone()]), None);
@@ -181,9 +198,8 @@ mod tests {
     #[test]
     fn lanes_are_what_the_limit_and_other_migrations_leave() {
         let members = [member("a", "eu", 4, 3), member("b", "eu", 4, 0)];
-        let lanes = |migration, limit| {
-            lanes(&demand(&[]), &members, Uuid::from_u128(migration), limit)
-        };
+        let lanes =
+            |migration, limit| lanes(&demand(&[]), &members, Uuid::from_u128(migration), limit);
         assert_eq!(lanes(1, 100), 8);
         assert_eq!(lanes(2, 100), 5);
         assert_eq!(lanes(2, 4), 4);

@@ -50,9 +50,12 @@ pub async fn compile_plan(crew: &Crew, plan: &Plan) -> Result<CompiledPlan, Plan
     };
     let sources = tables(|entity| entity.source_entity.to_string());
     let destinations = tables(|entity| entity.destination_entity.to_string());
-    let source = read_catalog(crew, Side::Source, sources, compile::probes(plan)).await?;
-    let destination =
-        read_catalog(crew, Side::Destination, destinations, Vec::new()).await?;
+    let (mut source, probed, destination) = tokio::try_join!(
+        read_catalog(crew, Side::Source, sources, Vec::new()),
+        read_catalog(crew, Side::Source, Vec::new(), compile::probes(plan)),
+        read_catalog(crew, Side::Destination, destinations, Vec::new())
+    )?;
+    source.expressions = probed.expressions;
     let compiled = compile::compile(plan, &source, &destination)?;
     check(crew, plan, &compiled).await?;
     Ok(compiled)

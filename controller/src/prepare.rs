@@ -11,12 +11,12 @@ use proto::domain::frame::{
     QueryAnswer, RunOrder,
 };
 use proto::domain::record::MigrationOrchestration;
-use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use crate::partition::{SETTLING, partitions, wished_parts};
 use crate::crew::{Crew, same};
 use crate::fleet::misfit;
+use crate::partition::{SETTLING, partitions};
+use crate::sample::{Sampled, sample};
 use crate::schedule::{EntityWork, PartitionWork, RunWork, Step};
 use crate::store::{Store, StoreError, Tick};
 
@@ -55,9 +55,7 @@ pub struct Ordered {
 }
 
 /// Which servers are behind the plan's connections.
-pub async fn identify(
-    crew: &Crew,
-) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
+pub async fn identify(crew: &Crew) -> Result<(DatabaseIdentity, DatabaseIdentity), Failure> {
     match crew.ask(Query::Identify, SHORT).await? {
         QueryAnswer::Identities {
             source,
@@ -68,10 +66,7 @@ pub async fn identify(
 }
 
 /// What the destination knows of the migration.
-pub async fn read_state(
-    crew: &Crew,
-    name: &str,
-) -> Result<Option<DestinationState>, Failure> {
+pub async fn read_state(crew: &Crew, name: &str) -> Result<Option<DestinationState>, Failure> {
     let query = Query::ReadState {
         name: name.to_owned(),
     };
@@ -201,7 +196,10 @@ impl Job {
             _ => return Err(misfit()),
         };
         self.crew.fleet().note_snapshot(holder, self.migration.id);
-        let is_known = self.snapshot.as_ref().is_none_or(|id| *id == held.snapshot_id);
+        let is_known = self
+            .snapshot
+            .as_ref()
+            .is_none_or(|id| *id == held.snapshot_id);
         let is_same = holder_before == Some(holder) && is_known;
         self.snapshot = Some(held.snapshot_id.clone());
         match held.continuity {
@@ -248,32 +246,14 @@ impl Job {
             return Ok(known);
         }
         let (id, attempt) = (self.migration.id, self.migration.attempt);
-        let mut all = Vec::new();
-        for entity in self
-            .compiled
-            .entities
+        let samples = sample(self, lanes).await?;
+        let totals: Vec<_> = samples.iter().map(Sampled::total).collect();
+        let stored = self.store.set_entity_totals(id, &totals).await;
+        stored.map_err(|error| error.failure())?;
+        let all = samples
             .iter()
-            .filter(|entity| entity.is_active)
-        {
-            let query = Query::Sample {
-                entity: entity.entity.clone(),
-                parts: wished_parts(lanes),
-            };
-            let asked = self.ask(query, LONG).instrument(info_span!("partition"));
-            let QueryAnswer::Sampled {
-                bounds,
-                records_total,
-                is_exact,
-            } = asked.await?
-            else {
-                return Err(misfit());
-            };
-            self.store
-                .set_entity_total(id, &entity.entity, records_total, is_exact)
-                .await
-                .map_err(|error| error.failure())?;
-            all.extend(partitions(id, attempt, entity, &bounds));
-        }
+            .flat_map(|sample| partitions(id, attempt, sample.entity, &sample.bounds))
+            .collect();
         let query = Query::BeginLoad {
             migration_id: id,
             attempt,

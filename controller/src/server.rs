@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::token::mint;
-use proto::lease::{Candidate, LeaseError, LeaseStore, LeaseTimes, Leadership};
+use proto::lease::{Candidate, Leadership, LeaseError, LeaseStore, LeaseTimes};
 use proto::pb::FILE_DESCRIPTOR_SET;
 use proto::runtime::backoff::Backoff;
 use tokio::net::TcpListener;
@@ -130,10 +130,9 @@ pub async fn serve<L: LeaseStore>(
     let routes = routes(&gate).add_service(health_service);
     let served = server
         .add_routes(with_reflection(routes)?)
-        .serve_with_incoming_shutdown(
-            TcpListenerStream::new(listener),
-            async move { stop.cancelled().await },
-        )
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            stop.cancelled().await
+        })
         .await;
     // It ends with `stop`, or with this process.
     leading.abort();
@@ -157,7 +156,9 @@ impl<L: LeaseStore> Controller<L> {
     async fn run(self) {
         let mut tries = 0;
         while !self.stop.is_cancelled() {
-            let campaign = self.lease.campaign(self.candidate.clone(), self.stop.clone());
+            let campaign = self
+                .lease
+                .campaign(self.candidate.clone(), self.stop.clone());
             let leadership = match campaign.await {
                 Ok(leadership) => leadership,
                 Err(LeaseError::Stopped) => return,
@@ -212,13 +213,17 @@ impl<L: LeaseStore> Controller<L> {
     async fn enter(&self, leadership: &Leadership) -> Result<(Store, i64), Failure> {
         let era = era::settle(&self.store, &*self.lease, leadership, 0).await?;
         let epoch = mint(era, leadership.revision).ok_or_else(|| {
-            Failure::new(FailureKind::Internal, "the lease store's revision left its range")
+            Failure::new(
+                FailureKind::Internal,
+                "the lease store's revision left its range",
+            )
         })?;
         let led = self
             .store
             .lead(epoch, self.candidate.controller_id, &self.candidate.address)
             .await;
-        led.map(|store| (store, epoch)).map_err(|error| error.failure())
+        led.map(|store| (store, epoch))
+            .map_err(|error| error.failure())
     }
 
     async fn set_health(&self, status: ServingStatus) {

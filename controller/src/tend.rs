@@ -104,7 +104,10 @@ async fn tend_locked<L: LeaseStore>(
             let stored = conclude(&mut job, &ending).await;
             if ending == Ending::Finished {
                 // What is left in the lease store is of no use; it is removed with the next chance, too.
-                let _ = realm.lease.forget(&realm.leadership, job.migration.id).await;
+                let _ = realm
+                    .lease
+                    .forget(&realm.leadership, job.migration.id)
+                    .await;
             }
             stored.map_err(|error| error.failure())
         }
@@ -162,11 +165,13 @@ fn crew<L: LeaseStore>(
             format!("the migration's stored {what} cannot be read"),
         )
     };
-    let demand = Demand::stored(&migration.configuration).ok_or_else(|| malformed("configuration"))?;
+    let demand =
+        Demand::stored(&migration.configuration).ok_or_else(|| malformed("configuration"))?;
     let crew = Crew::new(realm.fleet.clone(), Some(migration.id), demand);
-    let identity = |stored: &Option<serde_json::Value>, what| -> Result<DatabaseIdentity, Failure> {
-        serde_json::from_value(stored.clone().unwrap_or_default()).map_err(|_| malformed(what))
-    };
+    let identity =
+        |stored: &Option<serde_json::Value>, what| -> Result<DatabaseIdentity, Failure> {
+            serde_json::from_value(stored.clone().unwrap_or_default()).map_err(|_| malformed(what))
+        };
     crew.require(
         identity(&migration.source_identity, "source identity")?,
         identity(&migration.destination_identity, "destination identity")?,
@@ -215,12 +220,14 @@ async fn compiled<L: LeaseStore>(
     let plan = plan::parse(&stored.document)
         .map_err(|problems| Failure::new(FailureKind::SchemaDrift, problems.to_string()))?;
     debug_assert_eq!(connections(&plan), crew.demand().connections);
-    compile_plan(crew, &plan).await.map_err(|error| match error {
-        PlanError::Failed(failure) => failure,
-        PlanError::Invalid(problems) => {
-            Failure::new(FailureKind::SchemaDrift, problems.to_string())
-        }
-    })
+    compile_plan(crew, &plan)
+        .await
+        .map_err(|error| match error {
+            PlanError::Failed(failure) => failure,
+            PlanError::Invalid(problems) => {
+                Failure::new(FailureKind::SchemaDrift, problems.to_string())
+            }
+        })
 }
 
 /// The destination still speaks of this migration, started with these rules on these servers.

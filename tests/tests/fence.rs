@@ -1,5 +1,6 @@
 //! The fence against a real PostgreSQL: who was overtaken writes nothing, a doubled batch is one.
 
+use agent::pool::Server;
 use agent::sink::fence::{self, Fate, Fence, Position, fate_of_batch};
 use agent::sink::install::open_installed;
 use agent::sink::write::{Advance, advance_call};
@@ -14,7 +15,9 @@ use uuid::Uuid;
 /// A destination with one entity and one partition, and a table without any key.
 async fn destination() -> (TestDatabase, Uuid) {
     let database = TestDatabase::new().await.unwrap();
-    open_installed(&database.options().await).await.unwrap();
+    open_installed(&Server::new(database.options().await))
+        .await
+        .unwrap();
     let partition = Uuid::new_v4();
     database
         .run(&format!(
@@ -66,6 +69,7 @@ fn batch(fence: &Fence, position: &Position) -> String {
     let call = advance_call(&Advance {
         fence,
         position,
+        lo: position.cursor.as_ref(),
         hi: Some(&hi),
         counts: Counts {
             read: 1,
@@ -140,7 +144,9 @@ async fn an_overtaken_agent_writes_nothing() {
             .unwrap(),
         2
     );
-    let refused = fate_of_batch(&options, &old, 1).await.unwrap_err();
+    let refused = fate_of_batch(&Server::new(options.clone()), &old, 1)
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, FailureKind::Fenced);
 }
 
@@ -170,7 +176,7 @@ async fn a_doubled_batch_is_written_once() {
     let fate = |seq| {
         let (database, mine) = (database.clone(), mine.clone());
         async move {
-            fate_of_batch(&database.options().await, &mine, seq)
+            fate_of_batch(&Server::new(database.options().await), &mine, seq)
                 .await
                 .unwrap()
         }

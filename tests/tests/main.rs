@@ -8,5 +8,8 @@ mod faults;
 mod fence;
 mod kill;
 mod layering;
+mod lost_answers;
 mod metadata_schema;
 mod metadata_store;
+mod model;
+mod pool;

@@ -4,6 +4,7 @@
 //! dropped too points at it, or when something else (a view, a function) depends on it.
 
 use proto::domain::failure::Failure;
+use serde::Serialize;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::failure::During;
 
 /// Something that is dropped before and put back after the load.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Droppable {
     /// Entity whose table it belongs to.
     pub entity_no: i32,

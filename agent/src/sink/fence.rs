@@ -2,12 +2,13 @@
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::KeyValue;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+use crate::pool::Server;
 
 /// Who works on a partition, as every write must prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub async fn take_over(connection: &mut PgConnection, fence: &Fence) -> Result<P
         // The row itself is locked: its holder is about to commit or hangs. End it, then ask again.
         Err(error) if sqlstate(&error) == Some("55P03") => {
             run_sql(connection, "rollback").await.during("roll back")?;
+            refuse_if_overtaken(connection, fence).await?;
             end_workers(connection, fence).await?;
             try_take_over(connection, fence).await
         }
@@ -62,10 +64,7 @@ pub async fn take_over(connection: &mut PgConnection, fence: &Fence) -> Result<P
     };
     let row = position.map_err(|error| from_sqlx("take over a partition", &error))?;
     let Some((seq, cursor, is_done, hash)) = row else {
-        return Err(Failure::new(
-            FailureKind::Fenced,
-            "the partition has another holder",
-        ));
+        return Err(overtaken());
     };
     if hash != fence.entity_hash {
         return Err(Failure::new(
@@ -85,11 +84,12 @@ async fn try_take_over(
     fence: &Fence,
 ) -> Result<Option<PositionRow>, sqlx::Error> {
     let begin = format!(
-        "begin; set local lock_timeout = '2s'; set local application_name = '{}'",
+        "begin isolation level read committed; set local lock_timeout = '2s'; \
+         set local application_name = '{}'",
         fence.marker()
     );
     run_sql(&mut *connection, &begin).await?;
-    let row = sqlx::query_as(
+    let row: Option<PositionRow> = sqlx::query_as(
         "select seq, cursor, done, entity_hash from drover.take_over($1, $2, $3, $4)",
     )
     .bind(fence.partition_id)
@@ -98,8 +98,30 @@ async fn try_take_over(
     .bind(fence.holder)
     .fetch_optional(&mut *connection)
     .await?;
-    run_sql(connection, "commit").await?;
+    // Whoever would work by other rules must not fence out the one who does not.
+    let is_other = row
+        .as_ref()
+        .is_some_and(|(.., hash)| *hash != fence.entity_hash);
+    run_sql(connection, if is_other { "rollback" } else { "commit" }).await?;
     Ok(row)
+}
+
+/// A later holder is to be left alone.
+async fn refuse_if_overtaken(connection: &mut PgConnection, fence: &Fence) -> Result<(), Failure> {
+    let token: Option<i64> =
+        sqlx::query_scalar("select token from drover.partition where partition_id = $1")
+            .bind(fence.partition_id)
+            .fetch_optional(connection)
+            .await
+            .during("look at a partition's holder")?;
+    if token.is_some_and(|token| token >= fence.token) {
+        return Err(overtaken());
+    }
+    Ok(())
+}
+
+fn overtaken() -> Failure {
+    Failure::new(FailureKind::Fenced, "the partition has another holder")
 }
 
 async fn end_workers(connection: &mut PgConnection, fence: &Fence) -> Result<(), Failure> {
@@ -126,19 +148,19 @@ pub enum Fate {
 /// # Errors
 /// `Fenced` when somebody else holds the partition by now.
 pub async fn fate_of_batch(
-    destination: &PgConnectOptions,
+    destination: &Server,
     fence: &Fence,
     seq_before: i64,
 ) -> Result<Fate, Failure> {
     let mut connection = open(destination, Purpose::Write).await?;
     let row: Option<(i64, i64, Option<Uuid>)> = sqlx::query_as(
-        "select seq, token, holder from drover.partition where partition_id = $1 for update",
+        "select seq, token, holder from drover.partition where partition_id = $1 for no key update",
     )
     .bind(fence.partition_id)
     .fetch_optional(&mut connection)
     .await
     .during("learn the outcome of a batch")?;
-    close(connection).await;
+    destination.give_back(Purpose::Write, connection).await;
     match row {
         Some((seq, token, holder)) if token == fence.token && holder == Some(fence.holder) => {
             Ok(if seq > seq_before {
@@ -147,9 +169,6 @@ pub async fn fate_of_batch(
                 Fate::NotCommitted
             })
         }
-        _ => Err(Failure::new(
-            FailureKind::Fenced,
-            "the partition has another holder",
-        )),
+        _ => Err(overtaken()),
     }
 }

@@ -6,18 +6,20 @@ use proto::domain::compiled::{CompiledEntity, ConstraintMode, IdRule};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{DatabaseIdentity, PrepareOrder};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx};
+use crate::pool::Server;
+use crate::source::catalog::have_rows;
 use crate::transform::row::KeyShape;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/destination");
 
 /// Opens a connection for schema work with the `drover` schema installed and up to date.
-pub async fn open_installed(destination: &PgConnectOptions) -> Result<PgConnection, Failure> {
+pub async fn open_installed(destination: &Server) -> Result<PgConnection, Failure> {
     let mut connection = open(destination, Purpose::Build).await?;
     run_sql(
         &mut connection,
@@ -98,53 +100,64 @@ pub async fn record_start(
     .execute(&mut *connection)
     .await
     .during("record the start state")?;
-    for entity in order.plan.entities.iter().filter(|entity| entity.is_active) {
-        record_entity(connection, order, entity).await?;
-    }
+    record_entities(connection, order).await?;
     run_sql(connection, "commit")
         .await
         .map(drop)
         .during("record the start state")
 }
 
+async fn record_entities(
+    connection: &mut PgConnection,
+    order: &PrepareOrder,
+) -> Result<(), Failure> {
+    let known: Vec<(String, String)> =
+        sqlx::query_as("select entity, entity_hash from drover.entity where migration_id = $1")
+            .bind(order.migration_id)
+            .fetch_all(&mut *connection)
+            .await
+            .during("read the start state")?;
+    let known: HashMap<String, String> = known.into_iter().collect();
+    let mut new = Vec::new();
+    for entity in order.plan.entities.iter().filter(|entity| entity.is_active) {
+        match known.get(&entity.entity) {
+            Some(hash) if *hash == entity.hash => {}
+            Some(_) => return Err(changed(&entity.entity)),
+            None => new.push(entity),
+        }
+    }
+    let tables = new.iter().map(|entity| &entity.destination);
+    let had_rows = have_rows(connection, tables).await?;
+    for (entity, had_rows) in new.into_iter().zip(had_rows) {
+        record_entity(connection, order, entity, had_rows).await?;
+    }
+    sqlx::query(
+        "select drover.create_id_map(entity_no) from drover.entity where migration_id = $1 order by entity_no",
+    )
+    .bind(order.migration_id)
+    .execute(connection)
+    .await
+    .map(drop)
+    .during("make the id maps")
+}
+
 async fn record_entity(
     connection: &mut PgConnection,
     order: &PrepareOrder,
     entity: &CompiledEntity,
+    had_rows: bool,
 ) -> Result<(), Failure> {
-    let known: Option<(i32, String)> = sqlx::query_as(
-        "select entity_no, entity_hash from drover.entity where migration_id = $1 and entity = $2",
-    )
-    .bind(order.migration_id)
-    .bind(&entity.entity)
-    .fetch_optional(&mut *connection)
-    .await
-    .during("record the start state")?;
-    if let Some((_, hash)) = known {
-        return if hash == entity.hash {
-            Ok(())
-        } else {
-            Err(changed(&entity.entity))
-        };
-    }
-    let had_rows: bool = sqlx::query_scalar(&format!(
-        "select exists (select from {})",
-        entity.destination.quoted()
-    ))
-    .fetch_one(&mut *connection)
-    .await
-    .during("look whether the target is empty")?;
     let is_rebuilt = match entity.settings.constraints {
         ConstraintMode::Auto => !had_rows,
         ConstraintMode::Rebuild => true,
         ConstraintMode::Keep => false,
     };
-    let entity_no: i32 = sqlx::query_scalar(
+    sqlx::query(
         "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
              destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows) \
          select $1, $2, $3, case when exists (select from drover.entity e where e.migration_id = $1 \
                                               and e.source_table = $4) then $4 || '#' || $2 else $4 end, \
-                $5, $6, $7, $8, $9, $10, $11 returning entity_no",
+                $5, $6, $7, $8, $9, $10, $11",
     )
     .bind(order.migration_id)
     .bind(&entity.entity)
@@ -157,15 +170,10 @@ async fn record_entity(
     .bind(key_shape(entity))
     .bind(is_rebuilt)
     .bind(had_rows)
-    .fetch_one(&mut *connection)
+    .execute(connection)
     .await
-    .during("record the start state")?;
-    sqlx::query("select drover.create_id_map($1)")
-        .bind(entity_no)
-        .execute(connection)
-        .await
-        .map(drop)
-        .during("make the id map")
+    .map(drop)
+    .during("record the start state")
 }
 
 fn changed(entity: &str) -> Failure {

@@ -5,14 +5,16 @@ use std::time::Duration;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::NewPartition;
 use proto::runtime::backoff::Backoff;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use serde_json::json;
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::ddl::{Droppable, inventory};
 use super::install::entity_numbers;
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::During;
+use crate::pool::Server;
 
 /// Tries to get the locks, each waiting for at most the session's lock time-out.
 const LOCK_ATTEMPTS: u32 = 6;
@@ -20,7 +22,7 @@ const LOCK_ATTEMPTS: u32 = 6;
 /// Stores every partition of an attempt and drops keys and indexes; does nothing when that has
 /// happened. Each definition is journalled in the transaction that drops it.
 pub async fn begin_load(
-    destination: &PgConnectOptions,
+    destination: &Server,
     migration_id: Uuid,
     attempt: i32,
     partitions: &[NewPartition],
@@ -38,7 +40,7 @@ pub async fn begin_load(
                 tokio::time::sleep(backoff.delay(tries, rand::random())).await;
             }
             Ok(()) => {
-                close(connection).await;
+                destination.give_back(Purpose::Build, connection).await;
                 return Ok(());
             }
             other => return other,
@@ -76,9 +78,8 @@ async fn try_begin(
     .during("begin the load")?;
     if !has_begun {
         insert_partitions(connection, migration_id, attempt, partitions).await?;
-        for object in inventory(connection, migration_id).await? {
-            drop_object(connection, migration_id, attempt, &object).await?;
-        }
+        let objects = inventory(connection, migration_id).await?;
+        drop_objects(connection, migration_id, attempt, &objects).await?;
     }
     run_sql(connection, "commit")
         .await
@@ -93,53 +94,61 @@ async fn insert_partitions(
     partitions: &[NewPartition],
 ) -> Result<(), Failure> {
     let numbers = entity_numbers(connection, migration_id).await?;
-    for partition in partitions {
-        sqlx::query(
-            "insert into drover.partition (partition_id, entity_no, attempt, number, after, upto, entity_hash) \
-             values ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(partition.partition_id)
-        .bind(numbers.get(&partition.entity))
-        .bind(attempt)
-        .bind(partition.number)
-        .bind(partition.range.after.as_ref().map(Json))
-        .bind(partition.range.upto.as_ref().map(Json))
-        .bind(&partition.entity_hash)
-        .execute(&mut *connection)
-        .await
-        .during("store the partitions")?;
-    }
-    Ok(())
+    let rows: Vec<serde_json::Value> = partitions
+        .iter()
+        .map(|partition| {
+            json!({
+                "partition_id": partition.partition_id,
+                "entity_no": numbers.get(&partition.entity),
+                "number": partition.number,
+                "after": partition.range.after,
+                "upto": partition.range.upto,
+                "entity_hash": partition.entity_hash,
+            })
+        })
+        .collect();
+    sqlx::query(
+        "insert into drover.partition (partition_id, entity_no, attempt, number, after, upto, entity_hash) \
+         select partition_id, entity_no, $2, number, after, upto, entity_hash \
+         from jsonb_to_recordset($1) as p (partition_id uuid, entity_no integer, number integer, \
+             after jsonb, upto jsonb, entity_hash text)",
+    )
+    .bind(Json(rows))
+    .bind(attempt)
+    .execute(connection)
+    .await
+    .map(drop)
+    .during("store the partitions")
 }
 
-async fn drop_object(
+/// Journals every definition and drops the objects, in this order.
+async fn drop_objects(
     connection: &mut PgConnection,
     migration_id: Uuid,
     attempt: i32,
-    object: &Droppable,
+    objects: &[Droppable],
 ) -> Result<(), Failure> {
     sqlx::query(
         "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
-             drop_sql, create_sql, key_columns) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             drop_sql, create_sql, key_columns) \
+         select $2, o.entity_no, $3, o.kind, o.table_schema, o.table_name, o.object_name, o.drop_sql, o.create_sql, \
+                o.key_columns \
+         from jsonb_array_elements($1) with ordinality a (object, at) \
+         cross join lateral jsonb_to_record(a.object) as o (entity_no integer, kind text, table_schema text, \
+             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[]) \
+         order by a.at",
     )
+    .bind(Json(objects))
     .bind(migration_id)
-    .bind(object.entity_no)
     .bind(attempt)
-    .bind(&object.kind)
-    .bind(&object.table_schema)
-    .bind(&object.table_name)
-    .bind(&object.object_name)
-    .bind(&object.drop_sql)
-    .bind(&object.create_sql)
-    .bind(&object.key_columns)
     .execute(&mut *connection)
     .await
-    .during("journal a definition")?;
-    run_sql(connection, &object.drop_sql)
+    .during("journal the definitions")?;
+    let drops: Vec<&str> = objects
+        .iter()
+        .map(|object| object.drop_sql.as_str())
+        .collect();
+    run_sql(connection, &drops.join("; "))
         .await
-        .map(drop)
-        .during(&format!(
-            "drop {} of {}",
-            object.object_name, object.table_name
-        ))
+        .during("drop keys and indexes")
 }

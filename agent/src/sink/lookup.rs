@@ -6,7 +6,7 @@ use proto::domain::record::MigrationMapping;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 
-use crate::connect::{Purpose, close, open};
+use crate::connect::{Purpose, close, connect};
 use crate::failure::During;
 
 /// Mappings of a legacy row, newest migration last; `migration` narrows to one by name.
@@ -19,7 +19,7 @@ pub async fn lookup_mapping(
     entity: &str,
     key: &[String],
 ) -> Result<Vec<MigrationMapping>, Failure> {
-    let mut connection = open(destination, Purpose::Read).await?;
+    let mut connection = connect(destination, Purpose::Read).await?;
     let is_installed: bool =
         sqlx::query_scalar("select to_regclass('drover.migration') is not null")
             .fetch_one(&mut connection)

@@ -1,5 +1,6 @@
 //! The destination database: fence, batches, id map, constraints. The only module that writes.
 
+pub mod analyze;
 pub mod catalog;
 pub mod copy;
 pub mod ddl;

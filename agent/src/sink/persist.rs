@@ -20,7 +20,7 @@ use super::isolate::find_bad_rows;
 use super::ledger::read_batch;
 use super::write::{BatchWrite, WriteFault, Written, write};
 use crate::batch::Batch;
-use crate::connect::{Purpose, open};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{from_sqlx, is_connection_loss};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
@@ -31,6 +31,8 @@ pub struct PartitionWriter {
     run: Arc<RunContext>,
     entity: Arc<EntityContext>,
     fence: Fence,
+    /// Key before the partition's first row.
+    after: Option<KeyValue>,
     position: Position,
     totals: Counts,
     sizer: Arc<Mutex<BatchSizer>>,
@@ -40,12 +42,11 @@ pub struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    /// A writer at the position that was read after fencing. The connection may come from an
-    /// earlier partition of the same lane.
+    /// A writer at the position that was read after fencing, over the connection that read it.
     pub fn new(
         run: Arc<RunContext>,
         entity: Arc<EntityContext>,
-        fence: Fence,
+        (fence, after): (Fence, Option<KeyValue>),
         position: Position,
         totals: Counts,
         sizer: Arc<Mutex<BatchSizer>>,
@@ -56,6 +57,7 @@ impl PartitionWriter {
             run,
             entity,
             fence,
+            after,
             position,
             totals,
             sizer,
@@ -65,9 +67,17 @@ impl PartitionWriter {
         }
     }
 
-    /// Gives back the connection, if it is clean.
-    pub fn into_connection(self) -> Option<PgConnection> {
-        self.connection
+    /// Ends between two batches: what it used can be used again.
+    pub async fn end(self) {
+        if let Some(connection) = self.connection {
+            let destination = &self.run.destination;
+            destination.give_back(Purpose::Write, connection).await;
+        }
+        if let Some(mut inspector) = self.inspector
+            && run_sql(&mut inspector, "commit").await.is_ok()
+        {
+            self.run.source.give_back(Purpose::Read, inspector).await;
+        }
     }
 
     /// Commits a batch, in parts where it must be; one report for each part.
@@ -103,6 +113,7 @@ impl PartitionWriter {
     async fn commit(&mut self, mut batch: Batch) -> Result<Committed, Failure> {
         let mut retry_count = 0;
         let mut was_bisected = false;
+        let mut was_unknown = false;
         let mut snapshots = HashMap::new();
         loop {
             let errors = self.row_errors(&batch, &mut snapshots).await?;
@@ -116,6 +127,14 @@ impl PartitionWriter {
                 }
                 Err(fault) => fault,
             };
+            // An earlier try whose answer was lost may have come through meanwhile: its rows are what is
+            // in the way then, and no row is at fault.
+            if was_unknown && matches!(fault, WriteFault::Row | WriteFault::Smaller) {
+                match self.learn_fate().await? {
+                    Fate::Committed => return self.adopt(batch).await,
+                    Fate::NotCommitted => was_unknown = false,
+                }
+            }
             let failure = match fault {
                 WriteFault::Row => {
                     self.reject_rows(&mut batch).await?;
@@ -131,11 +150,9 @@ impl PartitionWriter {
                 WriteFault::Refused(failure) => return Err(failure),
                 WriteFault::Unknown => {
                     self.connection = None;
+                    was_unknown = true;
                     match self.learn_fate().await? {
-                        Fate::Committed => {
-                            let report = self.read_back().await?;
-                            return Ok(Committed::Whole(Box::new(report), batch));
-                        }
+                        Fate::Committed => return self.adopt(batch).await,
                         Fate::NotCommitted => Failure::new(
                             FailureKind::Unreachable,
                             "the connection broke while a batch was committed",
@@ -173,6 +190,10 @@ impl PartitionWriter {
             entity: &self.entity,
             fence: &self.fence,
             position: &self.position,
+            lo: batch
+                .lo
+                .as_ref()
+                .filter(|lo| Some(*lo) != self.after.as_ref()),
             batch,
             errors,
             retry_count,
@@ -271,11 +292,28 @@ impl PartitionWriter {
         }
     }
 
+    /// Takes over what a try whose answer was lost has committed. Where it is not this batch but an
+    /// earlier cut of the same rows, everything in hand is of no use: the partition is taken over again.
+    async fn adopt(&self, batch: Batch) -> Result<Committed, Failure> {
+        let report = self.read_back().await?;
+        let hi = batch.hi.as_ref().or(self.position.cursor.as_ref());
+        if report.cursor.as_ref() != hi {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "an earlier try of the same rows came through late",
+            ));
+        }
+        Ok(Committed::Whole(Box::new(report), batch))
+    }
+
     /// The report of a batch whose answer was lost, out of the ledger.
     async fn read_back(&self) -> Result<BatchReport, Failure> {
         let seq = self.position.seq + 1;
-        let mut connection = open(&self.run.destination, Purpose::Write).await?;
-        read_batch(&mut connection, self.fence.partition_id, seq).await
+        let destination = &self.run.destination;
+        let mut connection = open(destination, Purpose::Write).await?;
+        let report = read_batch(&mut connection, self.fence.partition_id, seq).await?;
+        destination.give_back(Purpose::Write, connection).await;
+        Ok(report)
     }
 
     /// Error rows with their redacted snapshots and ids for the batch's place in the ledger.

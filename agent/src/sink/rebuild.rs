@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use futures::{TryStreamExt, stream};
 use proto::domain::failure::{Failure, FailureKind};
 use sqlx::FromRow;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
+use super::analyze::analyze;
 use super::install::build_marker;
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+use crate::pool::Server;
 
 /// Tables whose foreign keys are validated at the same time.
 const VALIDATIONS: usize = 4;
@@ -31,7 +33,7 @@ struct Journalled {
 
 /// Rebuilds keys and indexes of one entity's table and the key of its id map, and analyzes the table.
 pub async fn rebuild_keys(
-    destination: &PgConnectOptions,
+    destination: &Server,
     migration_id: Uuid,
     entity_no: i32,
 ) -> Result<(), Failure> {
@@ -61,26 +63,14 @@ pub async fn rebuild_keys(
     ))
     .await
     .map_err(|error| refused(&error, "the id map", &leaf))?;
-    let table: String = sqlx::query_scalar(
-        "select format('%I.%I', destination_schema, destination_table) from drover.entity where entity_no = $1",
-    )
-    .bind(entity_no)
-    .fetch_one(&mut connection)
-    .await
-    .during("name the table")?;
-    run_sql(&mut connection, &format!("analyze {table}"))
-        .await
-        .during("analyze the table")?;
-    close(connection).await;
+    analyze(&mut connection, entity_no).await?;
+    destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
 
 /// Puts back the foreign keys: all `NOT VALID` first, then validated, tables side by side. A table's
 /// own are validated one after the other, since each takes the same lock on it.
-pub async fn rebuild_foreign_keys(
-    destination: &PgConnectOptions,
-    migration_id: Uuid,
-) -> Result<(), Failure> {
+pub async fn rebuild_foreign_keys(destination: &Server, migration_id: Uuid) -> Result<(), Failure> {
     let mut connection = open_build(destination, migration_id).await?;
     let objects = foreign_keys(&mut connection, migration_id).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
@@ -101,7 +91,7 @@ pub async fn rebuild_foreign_keys(
     .fetch_one(&mut connection)
     .await
     .during("check what is put back")?;
-    close(connection).await;
+    destination.give_back(Purpose::Build, connection).await;
     if left > 0 {
         return Err(Failure::new(
             FailureKind::Internal,
@@ -113,7 +103,7 @@ pub async fn rebuild_foreign_keys(
 
 /// Validates the foreign keys of one table.
 async fn validate(
-    destination: &PgConnectOptions,
+    destination: &Server,
     migration_id: Uuid,
     objects: Vec<Journalled>,
 ) -> Result<(), Failure> {
@@ -125,15 +115,12 @@ async fn validate(
             .instrument(span)
             .await?;
     }
-    close(connection).await;
+    destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
 
 /// A session that a successor of this process finds and ends.
-async fn open_build(
-    destination: &PgConnectOptions,
-    migration_id: Uuid,
-) -> Result<PgConnection, Failure> {
+async fn open_build(destination: &Server, migration_id: Uuid) -> Result<PgConnection, Failure> {
     let mut connection = open(destination, Purpose::Build).await?;
     let mark = format!("set application_name = '{}'", build_marker(migration_id));
     run_sql(&mut connection, &mark)

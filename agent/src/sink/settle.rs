@@ -15,13 +15,14 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::fence::{Fence, Position, take_over};
-use super::ledger::read_batch;
+use super::ledger::{read_batch, read_batches};
 use super::write::{Advance, advance_call};
 use crate::batch::count;
-use crate::connect::{Purpose, close, open, run_sql};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::During;
 use crate::run::{EntityContext, RunContext};
 use crate::source::redact::read_snapshots;
+use crate::transform::row::KeyShape;
 
 /// Rows of one round.
 const ROUND: i64 = 5000;
@@ -33,6 +34,8 @@ struct Orphan {
     image: Value,
     parent: String,
     reference: String,
+    row_place: String,
+    map_place: String,
 }
 
 /// Settles an entity under a token of its own; the batches it made.
@@ -54,7 +57,8 @@ pub async fn settle(
     };
     let mut connection = open(&run.destination, Purpose::Write).await?;
     let mut position = take_over(&mut connection, &fence).await?;
-    let mut reports = Vec::new();
+    // Reports of an earlier try were lost with its answer; they are taken once.
+    let mut reports = read_batches(&mut connection, partition_id, 0, u32::MAX).await?;
     let mut failed = failed_keys(&mut connection, run, entity).await?;
     while !position.is_done {
         let orphans = find_orphans(&mut connection, run, entity, &failed).await?;
@@ -64,7 +68,7 @@ pub async fn settle(
         failed.extend(orphans.into_iter().map(|orphan| orphan.source_id));
         reports.push(read_batch(&mut connection, partition_id, position.seq).await?);
     }
-    close(connection).await;
+    run.destination.give_back(Purpose::Write, connection).await;
     Ok(reports)
 }
 
@@ -112,12 +116,13 @@ async fn find_orphans(
         let parent = quote_ident(&reference.column);
         let sql = format!(
             "with orphan as materialized ( \
-                 select t.{id}::text as row_key, to_jsonb(t) as image, t.{parent}::text as parent \
+                 select t.{id}::text as row_key, to_jsonb(t) as image, t.{parent}::text as parent, \
+                        t.ctid::text as row_place \
                  from {} t where t.{parent}::{cast} = any($1::{cast}[]) limit {ROUND}), \
              known as materialized ( \
-                 select m.k::text as source_id, {key}::text as row_key from {leaf} m \
+                 select m.k::text as source_id, {key}::text as row_key, m.ctid::text as map_place from {leaf} m \
                  where {key} = any(array(select row_key::{cast} from orphan))) \
-             select source_id, row_key, image, parent, $2::text as reference \
+             select source_id, row_key, image, parent, $2::text as reference, row_place, map_place \
              from orphan join known using (row_key) order by source_id",
             entity.compiled.destination.quoted(),
         );
@@ -180,7 +185,10 @@ async fn write_round(
         .map(|orphan| parse_key(&orphan.source_id, width))
         .collect();
     let snapshots = read_snapshots(run, entity, &keys?, &mut None).await?;
-    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    let begin = format!(
+        "begin isolation level read committed; set local application_name = '{}'",
+        fence.marker()
+    );
     run_sql(&mut *connection, &begin)
         .await
         .during("settle self references")?;
@@ -199,6 +207,7 @@ async fn write_round(
     let call = advance_call(&Advance {
         fence,
         position,
+        lo: position.cursor.as_ref(),
         hi: None,
         counts: Counts {
             written: -moved,
@@ -216,6 +225,7 @@ async fn write_round(
         .during("settle self references")
 }
 
+/// Removes rows and mappings.
 async fn remove_rows(
     connection: &mut PgConnection,
     entity: &EntityContext,
@@ -226,32 +236,57 @@ async fn remove_rows(
         IdRule::Keep { column } => (quote_ident(column), "text"),
         IdRule::None { .. } => return Ok(()),
     };
-    let row_keys: Vec<&str> = orphans
-        .iter()
-        .map(|orphan| orphan.row_key.as_str())
-        .collect();
-    let source_ids: Vec<&str> = orphans
-        .iter()
-        .map(|orphan| orphan.source_id.as_str())
-        .collect();
-    let table = entity.compiled.destination.quoted();
-    sqlx::query(&format!(
-        "delete from {table} where {column}::{cast} = any($1::{cast}[])"
-    ))
-    .bind(row_keys)
-    .execute(&mut *connection)
-    .await
-    .during("remove rows without their parent")?;
-    let leaf = format!(
-        "delete from drover.id_map_{} where k::text = any($1)",
-        entity.entity_no
-    );
-    sqlx::query(&leaf)
-        .bind(source_ids)
-        .execute(connection)
-        .await
-        .map(drop)
-        .during("remove rows without their parent")
+    let rows = Removal {
+        table: entity.compiled.destination.quoted(),
+        is_one: format!("{column}::{cast} = any($1::{cast}[])"),
+        keys: orphans.iter().map(|it| it.row_key.as_str()).collect(),
+        places: orphans.iter().map(|it| it.row_place.as_str()).collect(),
+    };
+    rows.run(connection).await?;
+    let key = match KeyShape::of(&entity.compiled) {
+        KeyShape::Int8 => "bigint",
+        KeyShape::Text => "text",
+    };
+    let mappings = Removal {
+        table: format!("drover.id_map_{}", entity.entity_no),
+        is_one: format!("k = any($1::{key}[])"),
+        keys: orphans.iter().map(|it| it.source_id.as_str()).collect(),
+        places: orphans.iter().map(|it| it.map_place.as_str()).collect(),
+    };
+    mappings.run(connection).await
+}
+
+/// Rows to be removed from a table without an index, and where they were a moment ago.
+struct Removal<'a> {
+    table: String,
+    is_one: String,
+    keys: Vec<&'a str>,
+    places: Vec<&'a str>,
+}
+
+impl Removal<'_> {
+    async fn run(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let at_places = format!(
+            "delete from {} where ctid = any($2::tid[]) and {}",
+            self.table, self.is_one
+        );
+        let removed = sqlx::query(&at_places)
+            .bind(&self.keys)
+            .bind(&self.places)
+            .execute(&mut *connection)
+            .await
+            .during("remove rows without their parent")?;
+        if removed.rows_affected() >= self.keys.len() as u64 {
+            return Ok(());
+        }
+        // Somebody moved one by an UPDATE: look for the rest everywhere.
+        sqlx::query(&format!("delete from {} where {}", self.table, self.is_one))
+            .bind(&self.keys)
+            .execute(connection)
+            .await
+            .map(drop)
+            .during("remove rows without their parent")
+    }
 }
 
 async fn insert_orphan(

@@ -54,6 +54,8 @@ pub struct BatchWrite<'a> {
     pub fence: &'a Fence,
     /// Position before the batch.
     pub position: &'a Position,
+    /// Key before the batch's own first row; none where that is the partition's first.
+    pub lo: Option<&'a KeyValue>,
     /// The rows.
     pub batch: &'a Batch,
     /// Rows that failed, with ids for this position.
@@ -94,7 +96,7 @@ async fn stage(
 ) -> Result<Duration, sqlx::Error> {
     let begun = Instant::now();
     let begin = format!(
-        "begin; set local application_name = '{}'",
+        "begin isolation level read committed; set local application_name = '{}'",
         write.fence.marker()
     );
     run_sql(&mut *connection, &begin).await?;
@@ -122,6 +124,7 @@ async fn commit(
     let call = advance_call(&Advance {
         fence: write.fence,
         position: write.position,
+        lo: write.lo,
         hi: write.batch.hi.as_ref(),
         counts: write.batch.counts(),
         is_last: write.batch.is_last,
@@ -142,6 +145,8 @@ pub struct Advance<'a> {
     pub fence: &'a Fence,
     /// Position before the batch.
     pub position: &'a Position,
+    /// Where its own rows begin: compared with where the partition stands.
+    pub lo: Option<&'a KeyValue>,
     /// Last key of the batch.
     pub hi: Option<&'a KeyValue>,
     /// Its counters.
@@ -171,7 +176,7 @@ pub fn advance_call(advance: &Advance<'_>) -> String {
         fence.token,
         fence.holder,
         advance.position.seq,
-        key(advance.position.cursor.as_ref()),
+        key(advance.lo),
         key(advance.hi),
         quote_literal(&fence.entity_hash),
         counts.read,

@@ -76,8 +76,11 @@ select jsonb_build_object(
     'estimated_rows', greatest(c.reltuples, 0)::bigint,
     'bytes', pg_table_size(c.oid),
     'has_rows', false)
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')";
+from unnest($1::text[], $2::text[]) with ordinality wanted(schema, name, at)
+join pg_namespace n on n.nspname = wanted.schema
+join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+where c.relkind in ('r', 'p')
+order by wanted.at";
 
 /// Reads the tables that exist out of `tables`, and answers the probes.
 pub async fn read_catalog(
@@ -94,31 +97,51 @@ pub async fn read_catalog(
         server_version: server_version.unsigned_abs(),
         ..Catalog::default()
     };
-    let column_type = type_sql("a.atttypid", "a.atttypmod", "a.attcollation");
-    let sql = TABLE.replace("$type", &column_type);
-    for name in tables {
-        let found: Option<Json<Table>> = sqlx::query_scalar(&sql)
-            .bind(&name.schema)
-            .bind(&name.name)
-            .fetch_optional(&mut *connection)
-            .await
-            .during(&format!("read the catalog of {name}"))?;
-        let Some(Json(mut table)) = found else {
-            continue;
-        };
-        let rows = format!("select exists (select from {})", name.quoted());
-        table.has_rows = sqlx::query_scalar(&rows)
-            .fetch_one(&mut *connection)
-            .await
-            .during(&format!("look into {name}"))?;
-        catalog.tables.push(table);
-    }
+    catalog.tables = read_tables(connection, tables).await?;
     let mut expressions = BTreeMap::new();
     for probe in probes {
         expressions.insert(probe.clone(), answer(connection, probe).await?);
     }
     catalog.expressions = expressions;
     Ok(catalog)
+}
+
+async fn read_tables(
+    connection: &mut PgConnection,
+    names: &[TableName],
+) -> Result<Vec<Table>, Failure> {
+    let column_type = type_sql("a.atttypid", "a.atttypmod", "a.attcollation");
+    let (schemas, tables): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(|name| (name.schema.as_str(), name.name.as_str()))
+        .unzip();
+    let found: Vec<Json<Table>> = sqlx::query_scalar(&TABLE.replace("$type", &column_type))
+        .bind(schemas)
+        .bind(tables)
+        .fetch_all(&mut *connection)
+        .await
+        .during("read the catalog")?;
+    let mut found: Vec<Table> = found.into_iter().map(|Json(table)| table).collect();
+    let have_rows = have_rows(connection, found.iter().map(|table| &table.name)).await?;
+    for (table, has_rows) in found.iter_mut().zip(have_rows) {
+        table.has_rows = has_rows;
+    }
+    Ok(found)
+}
+
+/// Whether each of these tables has a row.
+pub async fn have_rows(
+    connection: &mut PgConnection,
+    tables: impl Iterator<Item = &TableName>,
+) -> Result<Vec<bool>, Failure> {
+    let looks: Vec<String> = tables
+        .map(|table| format!("exists (select from {})", table.quoted()))
+        .collect();
+    let sql = format!("select array[{}]::boolean[]", looks.join(", "));
+    sqlx::query_scalar(&sql)
+        .fetch_one(connection)
+        .await
+        .during("look whether tables are empty")
 }
 
 fn type_sql(oid: &str, typmod: &str, collation: &str) -> String {

@@ -1,10 +1,12 @@
 //! Checks a compiled plan against both databases without reading or writing a row.
 
+use std::collections::BTreeSet;
+
 use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConstraintMode};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
-use sqlx::Executor;
 use sqlx::postgres::PgConnection;
+use sqlx::{Executor, FromRow};
 
 use crate::failure::{During, database_error};
 
@@ -14,19 +16,46 @@ pub async fn check_plan(
     destination: &mut PgConnection,
     plan: &CompiledPlan,
 ) -> Result<Vec<(String, String)>, Failure> {
+    let entities: Vec<&CompiledEntity> = plan
+        .entities
+        .iter()
+        .filter(|entity| entity.is_active)
+        .collect();
+    let (of_source, of_destination) = tokio::try_join!(
+        check_source(source, &entities),
+        check_destination(destination, &entities)
+    )?;
     let mut problems = Vec::new();
-    for entity in plan.entities.iter().filter(|entity| entity.is_active) {
+    for ((entity, at_source), at_destination) in
+        entities.into_iter().zip(of_source).zip(of_destination)
+    {
+        let found = at_source.into_iter().chain(at_destination);
+        problems.extend(found.map(|words| (entity.entity.clone(), words)));
+    }
+    Ok(problems)
+}
+
+/// What the source has against each entity.
+async fn check_source(
+    source: &mut PgConnection,
+    entities: &[&CompiledEntity],
+) -> Result<Vec<Vec<String>>, Failure> {
+    let hidden = read_rights(source, entities).await?;
+    let unknown = unknown_zones(source, entities).await?;
+    let mut problems = Vec::with_capacity(entities.len());
+    for (entity, is_hidden) in entities.iter().zip(hidden) {
+        let zone = entity.read.time_zone.as_ref();
+        let zone = zone.filter(|zone| unknown.contains(zone.as_str()));
         let mut found = Vec::new();
-        read_right(source, entity).await?;
-        found.extend(unknown_zone(source, entity).await?);
+        found.extend(zone.map(|zone| format!("the source knows no time zone {zone}")));
         found.extend(prepare_select(source, entity).await?);
-        found.extend(hidden_rows(source, entity).await?);
-        found.extend(write_rights(destination, entity).await?);
-        problems.extend(
-            found
-                .into_iter()
-                .map(|words| (entity.entity.clone(), words)),
-        );
+        if is_hidden {
+            found.push(format!(
+                "row level security would hide rows of {} from this role: use one with BYPASSRLS",
+                entity.read.source
+            ));
+        }
+        problems.push(found);
     }
     Ok(problems)
 }
@@ -52,97 +81,110 @@ async fn prepare_select(
     }
 }
 
-async fn unknown_zone(
+/// Time zones of the entities that the source does not know.
+async fn unknown_zones(
     source: &mut PgConnection,
-    entity: &CompiledEntity,
-) -> Result<Option<String>, Failure> {
-    let Some(zone) = &entity.read.time_zone else {
-        return Ok(None);
-    };
-    let known = sqlx::query("select now() at time zone $1")
-        .bind(zone)
-        .execute(source)
-        .await;
-    match known {
-        Ok(_) => Ok(None),
-        Err(error) if database_error(&error).is_some() => {
-            Ok(Some(format!("the source knows no time zone {zone}")))
+    entities: &[&CompiledEntity],
+) -> Result<BTreeSet<String>, Failure> {
+    let mut zones: BTreeSet<String> = entities
+        .iter()
+        .filter_map(|entity| entity.read.time_zone.clone())
+        .collect();
+    for zone in zones.clone() {
+        let known = sqlx::query("select now() at time zone $1")
+            .bind(&zone)
+            .execute(&mut *source)
+            .await;
+        match known {
+            Ok(_) => drop(zones.remove(&zone)),
+            Err(error) if database_error(&error).is_some() => {}
+            Err(error) => return Err(error).during("check the time zone"),
         }
-        Err(error) => Err(error).during("check the time zone"),
     }
+    Ok(zones)
 }
 
-async fn hidden_rows(
+/// Whether row level security would hide rows of each entity; a missing right is a failure.
+async fn read_rights(
     source: &mut PgConnection,
-    entity: &CompiledEntity,
-) -> Result<Option<String>, Failure> {
-    let is_hidden: bool = sqlx::query_scalar("select row_security_active($1::regclass)")
-        .bind(entity.read.source.quoted())
-        .fetch_one(source)
-        .await
-        .during("check row level security")?;
-    Ok(is_hidden.then(|| {
-        format!(
-            "row level security would hide rows of {} from this role: use one with BYPASSRLS",
+    entities: &[&CompiledEntity],
+) -> Result<Vec<bool>, Failure> {
+    let tables = entities.iter().map(|entity| entity.read.source.quoted());
+    let rights: Vec<(bool, bool)> = sqlx::query_as(
+        "select has_table_privilege(c.oid, 'select') or not exists (select from pg_attribute a \
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
+               and not has_column_privilege(c.oid, a.attnum, 'select')), row_security_active(c.oid) \
+         from unnest($1::text[]) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
+         order by t.at",
+    )
+    .bind(tables.collect::<Vec<_>>())
+    .fetch_all(source)
+    .await
+    .during("check the rights at the source")?;
+    let refused = entities.iter().zip(&rights).find(|(_, right)| !right.0);
+    if let Some((entity, _)) = refused {
+        return Err(denied(format!(
+            "the source's role may not read {}",
             entity.read.source
-        )
-    }))
+        )));
+    }
+    Ok(rights.into_iter().map(|(_, is_hidden)| is_hidden).collect())
 }
 
-/// What the destination's role must be able to do; a missing right is a failure, not a problem of
-/// the plan.
-async fn write_rights(
+/// What the destination has against each entity. What its role must be able to do and may not is a
+/// failure, not a problem of the plan.
+async fn check_destination(
     destination: &mut PgConnection,
-    entity: &CompiledEntity,
-) -> Result<Option<String>, Failure> {
-    let rights: (bool, bool, bool, bool) = sqlx::query_as(
-        "select row_security_active(c.oid), has_table_privilege(c.oid, 'insert'), pg_has_role(c.relowner, 'usage'), \
+    entities: &[&CompiledEntity],
+) -> Result<Vec<Vec<String>>, Failure> {
+    let tables = entities.iter().map(|entity| entity.destination.quoted());
+    let rights: Vec<WriteRights> = sqlx::query_as(
+        "select row_security_active(c.oid) as is_filtered, has_table_privilege(c.oid, 'insert') as can_insert, \
+                pg_has_role(c.relowner, 'usage') as is_owner, \
                 has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
-         from pg_class c where c.oid = $1::regclass",
+                    as can_create \
+         from unnest($1::text[]) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
+         order by t.at",
     )
-    .bind(entity.destination.quoted())
-    .fetch_one(destination)
+    .bind(tables.collect::<Vec<_>>())
+    .fetch_all(destination)
     .await
     .during("check the rights at the destination")?;
-    let (is_filtered, can_insert, is_owner, can_create) = rights;
+    let mut problems = Vec::with_capacity(entities.len());
+    for (entity, rights) in entities.iter().zip(rights) {
+        let words = write_problem(entity, &rights)?;
+        problems.push(words.into_iter().collect());
+    }
+    Ok(problems)
+}
+
+#[derive(FromRow)]
+struct WriteRights {
+    is_filtered: bool,
+    can_insert: bool,
+    is_owner: bool,
+    can_create: bool,
+}
+
+fn write_problem(entity: &CompiledEntity, rights: &WriteRights) -> Result<Option<String>, Failure> {
     let table = &entity.destination;
-    if !can_insert {
+    if !rights.can_insert {
         return Err(denied(format!(
             "the destination's role may not insert into {table}"
         )));
     }
-    if !is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {
+    if !rights.is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {
         return Err(denied(format!(
             "the destination's role must own {table} to rebuild its keys, or the plan says `constraints: keep`"
         )));
     }
-    if !can_create {
+    if !rights.can_create {
         return Err(denied(
             "the destination's role may not create schema drover".to_owned(),
         ));
     }
     let words = format!("COPY into {table} needs a role that bypasses row level security");
-    Ok(is_filtered.then_some(words))
-}
-
-async fn read_right(source: &mut PgConnection, entity: &CompiledEntity) -> Result<(), Failure> {
-    let can_read: bool = sqlx::query_scalar(
-        "select has_table_privilege(c.oid, 'select') or not exists (select from pg_attribute a \
-             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
-               and not has_column_privilege(c.oid, a.attnum, 'select')) \
-         from pg_class c where c.oid = $1::regclass",
-    )
-    .bind(entity.read.source.quoted())
-    .fetch_one(source)
-    .await
-    .during("check the rights at the source")?;
-    if can_read {
-        return Ok(());
-    }
-    Err(denied(format!(
-        "the source's role may not read {}",
-        entity.read.source
-    )))
+    Ok(rights.is_filtered.then_some(words))
 }
 
 fn denied(message: String) -> Failure {

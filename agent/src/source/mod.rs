@@ -4,6 +4,7 @@ pub mod activity;
 pub mod catalog;
 pub mod check;
 pub mod isolate;
+pub mod parents;
 pub mod read;
 pub mod redact;
 pub mod sample;

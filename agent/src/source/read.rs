@@ -13,12 +13,14 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, info_span};
 
 use super::isolate::{BadRow, first_bad_row};
+use super::parents;
 use super::tuple::{Tuple, TupleReader};
 use crate::batch::{Batch, RowFailure};
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
+use crate::transform::presence::Presence;
 use crate::transform::row::{HeldKeys, Scratch};
 
 /// Rows that cannot be read, until they are reported.
@@ -97,6 +99,7 @@ pub async fn read_partition(
     mut job: ReadJob,
     mut connection: Option<PgConnection>,
 ) -> Result<Option<PgConnection>, Failure> {
+    let presence = parents::presence(&job.run, &job.entity).await?;
     let mut position = job.range.after.clone();
     let mut batch = Batch {
         lo: position.clone(),
@@ -114,7 +117,7 @@ pub async fn read_partition(
             upto,
         };
         let mut current = begin_again(&job, connection.take()).await?;
-        match stream_range(&mut job, &mut current, &range, &mut batch).await? {
+        match stream_range(&mut job, &mut current, (&range, &presence), &mut batch).await? {
             Pass::Ended => {
                 if pending.is_none() {
                     finish(&mut job, &mut current, batch).await?;
@@ -190,10 +193,15 @@ fn push_bad(batch: &mut Batch, bad: RowFailure) {
 async fn stream_range(
     job: &mut ReadJob,
     connection: &mut PgConnection,
-    range: &KeyRange,
+    (range, presence): (&KeyRange, &Presence),
     batch: &mut Batch,
 ) -> Result<Pass, Failure> {
-    let select = job.entity.compiled.read.select(range, &job.run.constants);
+    let more = parents::more_fields(&job.entity, presence);
+    let select = job
+        .entity
+        .compiled
+        .read
+        .select_with(range, &job.run.constants, &more);
     let copy = format!("copy ({select}\n) to stdout (format binary)");
     let mut stream = match connection.copy_out_raw(&copy).await {
         Ok(stream) => stream,
@@ -217,7 +225,7 @@ async fn stream_range(
             let append = || {
                 job.entity
                     .transform
-                    .append(&tuple, &job.held, &mut scratch, batch)
+                    .append(&mut tuple, (&job.held, presence), &mut scratch, batch)
             };
             transform.in_scope(append)?;
             if is_full(&job.sizer, batch) {

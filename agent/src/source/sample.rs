@@ -5,7 +5,7 @@ use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::Row;
 
 use super::read::begin;
-use crate::connect::close;
+use crate::connect::{Purpose, run_sql};
 use crate::failure::{During, sqlstate};
 use crate::run::{EntityContext, RunContext};
 
@@ -90,7 +90,10 @@ pub async fn sample(
         records_total,
         is_exact,
     };
-    close(connection).await;
+    run_sql(&mut connection, "commit")
+        .await
+        .during("end the sample")?;
+    run.source.give_back(Purpose::Read, connection).await;
     Ok(found)
 }
 

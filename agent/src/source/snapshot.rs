@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::domain::catalog::TableName;
 use proto::domain::failure::Failure;
 use proto::domain::frame::{Continuity, HeldSnapshot};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::activity::{SourceActivity, read_activity, wait_for_reports};
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::During;
+use crate::pool::Server;
 
 /// How often the holding session shows that it is alive.
 const PING: Duration = Duration::from_secs(30);
@@ -34,8 +35,8 @@ impl SnapshotHolder {
     /// The snapshot of the migration: the one that is held, or a new one compared with the last.
     pub async fn hold(
         &self,
-        source: &PgConnectOptions,
-        destination: &PgConnectOptions,
+        source: &Server,
+        destination: &Server,
         migration_id: Uuid,
         tables: &[TableName],
     ) -> Result<HeldSnapshot, Failure> {
@@ -71,8 +72,8 @@ impl SnapshotHolder {
                 connection,
             });
         }
-        close(watch).await;
-        close(journal).await;
+        source.give_back(Purpose::Read, watch).await;
+        destination.give_back(Purpose::Write, journal).await;
         Ok(HeldSnapshot {
             snapshot_id,
             continuity,

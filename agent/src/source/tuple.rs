@@ -25,6 +25,31 @@ impl Tuple {
         self.bytes.get(start as usize..end as usize)
     }
 
+    /// Makes a field NULL.
+    pub fn set_null(&mut self, at: usize) {
+        if let Some(span) = self.spans.get_mut(at) {
+            *span = None;
+        }
+    }
+
+    /// A tuple of these fields.
+    #[cfg(test)]
+    pub fn of(fields: &[Option<Vec<u8>>]) -> Self {
+        let mut bytes = Vec::new();
+        let spans = fields
+            .iter()
+            .map(|field| {
+                let start = narrow(bytes.len()).ok()?;
+                bytes.extend_from_slice(field.as_ref()?);
+                Some((start, narrow(bytes.len()).ok()?))
+            })
+            .collect();
+        Self {
+            bytes: bytes.into(),
+            spans,
+        }
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.spans.len()

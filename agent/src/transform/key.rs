@@ -12,15 +12,15 @@ pub fn push_text(out: &mut String, text: KeyText, bytes: &[u8]) -> Result<(), Fa
     let done = match text {
         KeyText::Int2 => bytes
             .try_into()
-            .map(|b| write!(out, "{}", i16::from_be_bytes(b)))
+            .map(|b| push_int(out, i16::from_be_bytes(b).into()))
             .is_ok(),
         KeyText::Int4 => bytes
             .try_into()
-            .map(|b| write!(out, "{}", i32::from_be_bytes(b)))
+            .map(|b| push_int(out, i32::from_be_bytes(b).into()))
             .is_ok(),
         KeyText::Int8 => bytes
             .try_into()
-            .map(|b| write!(out, "{}", i64::from_be_bytes(b)))
+            .map(|b| push_int(out, i64::from_be_bytes(b)))
             .is_ok(),
         KeyText::Text => std::str::from_utf8(bytes)
             .map(|text| out.push_str(text))
@@ -30,6 +30,10 @@ pub fn push_text(out: &mut String, text: KeyText, bytes: &[u8]) -> Result<(), Fa
             .is_ok(),
     };
     if done { Ok(()) } else { Err(mistyped()) }
+}
+
+fn push_int(out: &mut String, value: i64) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// The integer of a key field that is one.

@@ -4,5 +4,6 @@ pub mod datetime;
 pub mod email;
 pub mod json;
 pub mod key;
+pub mod presence;
 pub mod row;
 pub mod steps;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, ParentRef, RowAction,
-    ValueRule,
+    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck, ParentRef,
+    RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -12,6 +12,7 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::presence::Presence;
 use super::{key, steps};
 use crate::batch::{Batch, RowFailure};
 use crate::source::tuple::Tuple;
@@ -60,6 +61,7 @@ pub struct RowTransform {
     key: Vec<KeyText>,
     fault_field: Option<usize>,
     faults: Vec<Fault>,
+    orphans: Vec<OrphanCheck>,
     columns: Vec<Value>,
     own: IdMaker,
     shape: KeyShape,
@@ -74,6 +76,7 @@ pub struct Scratch {
     text: String,
     ends: Vec<usize>,
     ids: Vec<Option<Uuid>>,
+    part: String,
 }
 
 impl Scratch {
@@ -107,6 +110,7 @@ impl RowTransform {
             key: entity.read.key.iter().map(|column| column.text).collect(),
             fault_field: entity.read.fault_field,
             faults: entity.faults.clone(),
+            orphans: entity.orphans.clone(),
             columns: columns.collect(),
             own: IdMaker::new(namespace, &entity.entity),
             shape: KeyShape::of(entity),
@@ -122,13 +126,14 @@ impl RowTransform {
     /// `RowRefused` where a rule says `fail`; `Internal` when the tuple is not as compiled.
     pub fn append(
         &self,
-        tuple: &Tuple,
-        held: &HeldKeys,
+        tuple: &mut Tuple,
+        (held, presence): (&HeldKeys, &Presence),
         scratch: &mut Scratch,
         batch: &mut Batch,
     ) -> Result<(), Failure> {
         self.read_key(tuple, scratch)?;
-        let verdict = match self.first_objection(tuple, held)? {
+        let orphaned = presence.judge(&self.orphans, tuple)?;
+        let verdict = match self.first_objection(tuple, held, (orphaned, &mut scratch.part))? {
             Some(objection) => Some(objection),
             None => self.encode(tuple, scratch, batch)?,
         };
@@ -167,8 +172,9 @@ impl RowTransform {
         &self,
         tuple: &Tuple,
         held: &HeldKeys,
+        (orphaned, text): (u64, &mut String),
     ) -> Result<Option<Objection>, Failure> {
-        if let Some(fault) = self.fault(tuple)? {
+        if let Some(fault) = self.fault(tuple, orphaned)? {
             return Ok(Some(Objection {
                 code: fault.code.clone(),
                 message: fault.message.clone(),
@@ -181,14 +187,12 @@ impl RowTransform {
             let Some(keys) = held.get(&parent.entity) else {
                 continue;
             };
-            if let Some(key) = parts_record_id(tuple, &parent.parts)?
-                && keys.contains(&key)
-            {
+            if put_record_id(text, tuple, &parent.parts)? && keys.contains(text.as_str()) {
                 return Ok(Some(Objection {
                     code: "DROVER_PARENT_QUARANTINED".to_owned(),
                     message: format!("the row's parent in {} failed", parent.entity),
                     context: json!({ "column": parent.column, "parent_entity": parent.entity,
-                                     "parent_id": key }),
+                                     "parent_id": text }),
                     action: RowAction::Quarantine,
                     is_held: true,
                 }));
@@ -197,16 +201,18 @@ impl RowTransform {
         Ok(None)
     }
 
-    fn fault(&self, tuple: &Tuple) -> Result<Option<&Fault>, Failure> {
-        let Some(field) = self.fault_field else {
-            return Ok(None);
+    /// The first verdict on the row: the SELECT's and the agent's, in the order of the rules.
+    fn fault(&self, tuple: &Tuple, orphaned: u64) -> Result<Option<&Fault>, Failure> {
+        let selected = match self.fault_field {
+            None => 0,
+            Some(field) => tuple
+                .field(field)
+                .and_then(|bytes| key::as_int8(KeyText::Int8, bytes))
+                .ok_or_else(|| {
+                    Failure::new(FailureKind::Internal, "the row's check column is missing")
+                })?,
         };
-        let bits = tuple
-            .field(field)
-            .and_then(|bytes| key::as_int8(KeyText::Int8, bytes));
-        let bits = bits.ok_or_else(|| {
-            Failure::new(FailureKind::Internal, "the row's check column is missing")
-        })?;
+        let bits = selected.cast_unsigned() | orphaned;
         if bits == 0 {
             return Ok(None);
         }
@@ -239,7 +245,7 @@ impl RowTransform {
                     put(out, Some(own.as_bytes()));
                 }
                 Value::Id { maker, parts } => {
-                    id = make_id(maker, parts, tuple)?;
+                    id = make_id(maker, parts, tuple, &mut scratch.part)?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Steps {
@@ -397,31 +403,46 @@ fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
     })
 }
 
-fn make_id(maker: &IdMaker, parts: &[KeyPart], tuple: &Tuple) -> Result<Option<Uuid>, Failure> {
+/// The id behind a reference; `text` is used again for every part.
+fn make_id(
+    maker: &IdMaker,
+    parts: &[KeyPart],
+    tuple: &Tuple,
+    text: &mut String,
+) -> Result<Option<Uuid>, Failure> {
     let mut builder = maker.start();
-    let mut text = String::new();
     for part in parts {
         let Some(bytes) = tuple.field(part.field) else {
             return Ok(None);
         };
         text.clear();
-        key::push_text(&mut text, part.text, bytes)?;
+        key::push_text(text, part.text, bytes)?;
         builder.push_part(text.as_bytes());
     }
     Ok(Some(builder.finish()))
 }
 
-fn parts_record_id(tuple: &Tuple, parts: &[KeyPart]) -> Result<Option<String>, Failure> {
+/// Puts the record id of a reference into `text`; false where a part is NULL.
+fn put_record_id(text: &mut String, tuple: &Tuple, parts: &[KeyPart]) -> Result<bool, Failure> {
+    text.clear();
+    if let [part] = parts {
+        let Some(bytes) = tuple.field(part.field) else {
+            return Ok(false);
+        };
+        key::push_text(text, part.text, bytes)?;
+        return Ok(true);
+    }
     let mut texts = Vec::with_capacity(parts.len());
     for part in parts {
         let Some(bytes) = tuple.field(part.field) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let mut text = String::new();
-        key::push_text(&mut text, part.text, bytes)?;
-        texts.push(text);
+        let mut one = String::new();
+        key::push_text(&mut one, part.text, bytes)?;
+        texts.push(one);
     }
-    Ok(Some(record_id(texts.iter().map(String::as_str))))
+    text.push_str(&record_id(texts.iter().map(String::as_str)));
+    Ok(true)
 }
 
 fn put_count(out: &mut Vec<u8>, fields: usize) {

@@ -119,7 +119,12 @@ impl Fleet {
         let mut news = Vec::new();
         for (holder, _) in same_name {
             state.members.remove(&holder);
-            news.extend(state.inboxes.values().map(|inbox| (inbox.clone(), News::Left { holder })));
+            news.extend(
+                state
+                    .inboxes
+                    .values()
+                    .map(|inbox| (inbox.clone(), News::Left { holder })),
+            );
         }
         state.connections += 1;
         let (holder, connection) = (hello.holder, state.connections);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::frame::{Hello, HeldPartition};
+use proto::domain::frame::{HeldPartition, Hello};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -107,9 +107,8 @@ impl Member {
     }
 
     pub(super) fn let_go(&mut self, migration_id: Uuid, partition_id: Uuid) {
-        self.held.retain(|held| {
-            (held.migration_id, held.partition_id) != (migration_id, partition_id)
-        });
+        self.held
+            .retain(|held| (held.migration_id, held.partition_id) != (migration_id, partition_id));
     }
 
     pub(super) fn held_of(&self, migration_id: Uuid) -> Vec<HeldPartition> {

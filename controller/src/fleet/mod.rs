@@ -115,7 +115,12 @@ impl Fleet {
     }
 
     /// Sends an assignment and notes that the agent holds the partition.
-    pub fn assign(&self, holder: Uuid, frame: ControllerFrame, held: HeldPartition) -> Result<(), Failure> {
+    pub fn assign(
+        &self,
+        holder: Uuid,
+        frame: ControllerFrame,
+        held: HeldPartition,
+    ) -> Result<(), Failure> {
         let line = {
             let mut state = self.lock();
             let member = state.members.get_mut(&holder);
@@ -127,9 +132,13 @@ impl Fleet {
         };
         let sent = line.map_or_else(|| Err(member::gone()), |line| line.order(frame));
         if sent.is_err() {
-            self.lock().members.get_mut(&holder).into_iter().for_each(|member| {
-                member.let_go(held.migration_id, held.partition_id);
-            });
+            self.lock()
+                .members
+                .get_mut(&holder)
+                .into_iter()
+                .for_each(|member| {
+                    member.let_go(held.migration_id, held.partition_id);
+                });
         }
         sent
     }

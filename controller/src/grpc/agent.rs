@@ -30,7 +30,11 @@ impl<L: LeaseStore> AgentService for Gate<L> {
     ) -> Result<Response<pb::ListAgentsResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let page = Page::read(body.page_size, &body.page_token, format!("agents {:?}", body.regions))?;
+        let page = Page::read(
+            body.page_size,
+            &body.page_token,
+            format!("agents {:?}", body.regions),
+        )?;
         let mut members = realm.fleet.members();
         members.retain(|member| {
             let place = place(member);
@@ -49,7 +53,10 @@ impl<L: LeaseStore> AgentService for Gate<L> {
         request: Request<pb::DrainAgentRequest>,
     ) -> Result<Response<pb::DrainAgentResponse>, Status> {
         let body = request.into_inner();
-        let agent = Some(self.set_duty(&body.name, &body.request_id, Duty::Draining).await?);
+        let agent = Some(
+            self.set_duty(&body.name, &body.request_id, Duty::Draining)
+                .await?,
+        );
         Ok(Response::new(pb::DrainAgentResponse { agent }))
     }
 
@@ -58,7 +65,10 @@ impl<L: LeaseStore> AgentService for Gate<L> {
         request: Request<pb::CordonAgentRequest>,
     ) -> Result<Response<pb::CordonAgentResponse>, Status> {
         let body = request.into_inner();
-        let agent = Some(self.set_duty(&body.name, &body.request_id, Duty::Cordoned).await?);
+        let agent = Some(
+            self.set_duty(&body.name, &body.request_id, Duty::Cordoned)
+                .await?,
+        );
         Ok(Response::new(pb::CordonAgentResponse { agent }))
     }
 
@@ -67,14 +77,22 @@ impl<L: LeaseStore> AgentService for Gate<L> {
         request: Request<pb::UncordonAgentRequest>,
     ) -> Result<Response<pb::UncordonAgentResponse>, Status> {
         let body = request.into_inner();
-        let agent = Some(self.set_duty(&body.name, &body.request_id, Duty::Active).await?);
+        let agent = Some(
+            self.set_duty(&body.name, &body.request_id, Duty::Active)
+                .await?,
+        );
         Ok(Response::new(pb::UncordonAgentResponse { agent }))
     }
 }
 
 impl<L: LeaseStore> Gate<L> {
     /// The same again changes nothing, so that the request's number needs no memory; it must be one.
-    async fn set_duty(&self, name: &str, request_id: &str, duty: Duty) -> Result<pb::Agent, Status> {
+    async fn set_duty(
+        &self,
+        name: &str,
+        request_id: &str,
+        duty: Duty,
+    ) -> Result<pb::Agent, Status> {
         let realm = self.realm().await?;
         call(request_id, "agent", String::new(), &[])?;
         let found = find(realm.fleet.members(), name)?;
@@ -96,7 +114,11 @@ fn find(members: Vec<MemberView>, wanted: &str) -> Result<MemberView, Status> {
         member.name == wanted || Uuid::try_parse(wanted).is_ok_and(|id| id == member.holder)
     };
     let begins = |member: &&MemberView| {
-        wanted.len() >= 4 && member.holder.to_string().starts_with(&wanted.to_lowercase())
+        wanted.len() >= 4
+            && member
+                .holder
+                .to_string()
+                .starts_with(&wanted.to_lowercase())
     };
     let exact = members.iter().find(is_exact);
     let mut candidates: Vec<&MemberView> = match exact {

@@ -38,10 +38,17 @@ impl<L: LeaseStore> EntityService for Gate<L> {
     ) -> Result<Response<pb::ListEntitiesResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let found = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let found = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         let list = format!("entities of {} in {:?}", found.id, body.statuses);
         let page = Page::read(body.page_size, &body.page_token, list)?;
-        let after: i32 = page.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0);
+        let after: i32 = page
+            .after
+            .as_deref()
+            .and_then(|after| after.parse().ok())
+            .unwrap_or(0);
         let mut entities = stored(realm.store.entities(found.id).await)?;
         let wanted: Vec<EntityStatus> = body
             .statuses
@@ -50,7 +57,8 @@ impl<L: LeaseStore> EntityService for Gate<L> {
             .collect::<Result<_, _>>()
             .map_err(|error| status::invalid("statuses", error.to_string()))?;
         entities.retain(|entity| {
-            entity.dependency_order > after && (wanted.is_empty() || wanted.contains(&entity.status))
+            entity.dependency_order > after
+                && (wanted.is_empty() || wanted.contains(&entity.status))
         });
         let (entities, next_page_token) =
             page.cut(entities, |entity| entity.dependency_order.to_string());
@@ -69,14 +77,25 @@ impl<L: LeaseStore> BatchService for Gate<L> {
     ) -> Result<Response<pb::ListBatchesResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let found = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let found = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         let entities = stored(realm.store.entities(found.id).await)?;
         let entity = entities
             .iter()
             .find(|entity| entity.entity == body.entity)
             .ok_or_else(|| status::not_found("ENTITY_NOT_FOUND", "entity", &body.entity))?;
-        let page = Page::read(body.page_size, &body.page_token, format!("batches of {}", entity.id))?;
-        let after = page.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0);
+        let page = Page::read(
+            body.page_size,
+            &body.page_token,
+            format!("batches of {}", entity.id),
+        )?;
+        let after = page
+            .after
+            .as_deref()
+            .and_then(|after| after.parse().ok())
+            .unwrap_or(0);
         let batches = stored(realm.store.batches(entity.id, page.wanted(), after).await)?;
         let (batches, next_page_token) = page.cut(batches, |batch| {
             batch.batch_number.unwrap_or_default().to_string()
@@ -96,16 +115,23 @@ impl<L: LeaseStore> CheckpointService for Gate<L> {
     ) -> Result<Response<pb::ListCheckpointsResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let found = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let found = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         let list = format!("checkpoints of {} {:?}", found.id, body.entity);
         let page = Page::read(body.page_size, &body.page_token, list)?;
-        let before = page.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
+        let before = page
+            .after
+            .as_deref()
+            .and_then(|after| Uuid::try_parse(after).ok());
         let entity = (!body.entity.is_empty()).then_some(body.entity.as_str());
         let checkpoints = realm
             .store
             .checkpoints(found.id, entity, page.wanted(), before)
             .await;
-        let (checkpoints, next_page_token) = page.cut(stored(checkpoints)?, |one| one.id.to_string());
+        let (checkpoints, next_page_token) =
+            page.cut(stored(checkpoints)?, |one| one.id.to_string());
         Ok(Response::new(pb::ListCheckpointsResponse {
             checkpoints: messages(checkpoints)?,
             next_page_token,
@@ -126,7 +152,10 @@ impl<L: LeaseStore> ErrorService for Gate<L> {
             name => Some(realm.find(name).await.map_err(status::of_command)?.id),
         };
         if migration_id.is_none() && Uuid::try_parse(&body.id).is_err() {
-            return Err(status::invalid("migration", "is needed with the beginning of an id"));
+            return Err(status::invalid(
+                "migration",
+                "is needed with the beginning of an id",
+            ));
         }
         let mut found = stored(realm.store.find_errors(&body.id, migration_id).await)?;
         let error = match (found.pop(), found.is_empty()) {
@@ -137,7 +166,8 @@ impl<L: LeaseStore> ErrorService for Gate<L> {
                 return Err(status::status(Code::NotFound, "NAME_AMBIGUOUS", words));
             }
         };
-        let error = pb::MigrationError::try_from(error).map_err(|error| status::unwritable(&error))?;
+        let error =
+            pb::MigrationError::try_from(error).map_err(|error| status::unwritable(&error))?;
         Ok(Response::new(pb::GetErrorResponse { error: Some(error) }))
     }
 
@@ -147,12 +177,21 @@ impl<L: LeaseStore> ErrorService for Gate<L> {
     ) -> Result<Response<pb::ListErrorsResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let found = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let found = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         let list = format!("errors of {} {:?}", found.id, body.entity);
         let page = Page::read(body.page_size, &body.page_token, list)?;
-        let after = page.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
+        let after = page
+            .after
+            .as_deref()
+            .and_then(|after| Uuid::try_parse(after).ok());
         let entity = (!body.entity.is_empty()).then_some(body.entity.as_str());
-        let errors = realm.store.errors(found.id, entity, page.wanted(), after).await;
+        let errors = realm
+            .store
+            .errors(found.id, entity, page.wanted(), after)
+            .await;
         let (errors, next_page_token) = page.cut(stored(errors)?, |one| one.id.to_string());
         Ok(Response::new(pb::ListErrorsResponse {
             errors: messages(errors)?,

@@ -28,7 +28,10 @@ impl<L: LeaseStore> MappingService for Gate<L> {
     ) -> Result<Response<pb::LookupMappingResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let migration = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let migration = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         if body.key.is_empty() {
             return Err(status::invalid("key", "needs one text per key column"));
         }
@@ -53,7 +56,10 @@ impl<L: LeaseStore> MappingService for Gate<L> {
     ) -> Result<Response<pb::ReverseMappingResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let migration = realm.find(&body.migration).await.map_err(status::of_command)?;
+        let migration = realm
+            .find(&body.migration)
+            .await
+            .map_err(status::of_command)?;
         if body.destination_id.is_empty() {
             return Err(status::invalid("destination_id", "is missing"));
         }
@@ -64,7 +70,11 @@ impl<L: LeaseStore> MappingService for Gate<L> {
         };
         let mappings = messages(ask(&realm, &migration, query).await?)?;
         if mappings.is_empty() {
-            return Err(status::not_found("MAPPING_NOT_FOUND", "mapping", &body.destination_id));
+            return Err(status::not_found(
+                "MAPPING_NOT_FOUND",
+                "mapping",
+                &body.destination_id,
+            ));
         }
         Ok(Response::new(pb::ReverseMappingResponse { mappings }))
     }
@@ -75,8 +85,8 @@ async fn ask<L: LeaseStore>(
     migration: &MigrationOrchestration,
     query: Query,
 ) -> Result<Vec<MigrationMapping>, Status> {
-    let demand = Demand::stored(&migration.configuration)
-        .ok_or_else(|| status::of_failure(&misfit()))?;
+    let demand =
+        Demand::stored(&migration.configuration).ok_or_else(|| status::of_failure(&misfit()))?;
     let crew = Crew::new(realm.fleet.clone(), Some(migration.id), demand);
     match crew.ask(query, WITHIN).await {
         Ok(QueryAnswer::Mappings(found)) => Ok(found),

@@ -32,14 +32,28 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let actor = actor(&request);
         let body = request.into_inner();
         let regions: BTreeSet<String> = body.regions.iter().cloned().collect();
-        let call = call(&body.request_id, "create", actor, &[&body.plan, &body.regions.join(",")])?;
+        let call = call(
+            &body.request_id,
+            "create",
+            actor,
+            &[&body.plan, &body.regions.join(",")],
+        )?;
         if body.validate_only {
-            let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
+            let checked = realm
+                .check_plan(&body.plan, regions)
+                .await
+                .map_err(status::of_command)?;
             let migration = Some(pending(&checked));
             return Ok(Response::new(pb::CreateMigrationResponse { migration }));
         }
-        let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
-        let created = realm.create(&call, checked).await.map_err(status::of_command)?;
+        let checked = realm
+            .check_plan(&body.plan, regions)
+            .await
+            .map_err(status::of_command)?;
+        let created = realm
+            .create(&call, checked)
+            .await
+            .map_err(status::of_command)?;
         let migration = Some(message(created)?);
         Ok(Response::new(pb::CreateMigrationResponse { migration }))
     }
@@ -51,7 +65,10 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let realm = self.realm().await?;
         let body = request.into_inner();
         let regions = body.regions.into_iter().collect();
-        let checked = realm.check_plan(&body.plan, regions).await.map_err(status::of_command)?;
+        let checked = realm
+            .check_plan(&body.plan, regions)
+            .await
+            .map_err(status::of_command)?;
         Ok(Response::new(planned(&checked)))
     }
 
@@ -63,7 +80,12 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let actor = actor(&request);
         let body = request.into_inner();
         let asked = Asked {
-            call: call(&body.request_id, "start", actor, &[&body.name, &body.etag, &body.plan])?,
+            call: call(
+                &body.request_id,
+                "start",
+                actor,
+                &[&body.name, &body.etag, &body.plan],
+            )?,
             etag: given(body.etag),
             plan: given(body.plan),
         };
@@ -94,7 +116,10 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let realm = self.realm().await?;
         let body = request.into_inner();
         let page = Page::read(body.page_size, &body.page_token, "migrations")?;
-        let after = page.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
+        let after = page
+            .after
+            .as_deref()
+            .and_then(|after| Uuid::try_parse(after).ok());
         let found = realm.store.list_migrations(page.wanted(), after).await;
         let found = found.map_err(|error| status::of_store(&error))?;
         let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
@@ -124,7 +149,12 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let actor = actor(&request);
         let body = request.into_inner();
         let asked = Asked {
-            call: call(&body.request_id, "pause", actor, &[&body.name, &body.etag, &body.reason])?,
+            call: call(
+                &body.request_id,
+                "pause",
+                actor,
+                &[&body.name, &body.etag, &body.reason],
+            )?,
             etag: given(body.etag),
             plan: None,
         };
@@ -141,7 +171,12 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let actor = actor(&request);
         let body = request.into_inner();
         let asked = Asked {
-            call: call(&body.request_id, "resume", actor, &[&body.name, &body.etag, &body.plan])?,
+            call: call(
+                &body.request_id,
+                "resume",
+                actor,
+                &[&body.name, &body.etag, &body.plan],
+            )?,
             etag: given(body.etag),
             plan: given(body.plan),
         };
@@ -162,16 +197,24 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
             etag: given(body.etag),
             plan: None,
         };
-        realm.delete(&body.name, asked).await.map_err(status::of_command)?;
+        realm
+            .delete(&body.name, asked)
+            .await
+            .map_err(status::of_command)?;
         Ok(Response::new(pb::DeleteMigrationResponse {}))
     }
 }
 
 /// Who asks, as the client says.
 pub(super) fn actor<T>(request: &Request<T>) -> String {
-    let said = request.metadata().get(ACTOR).and_then(|value| value.to_str().ok());
-    said.filter(|said| !said.trim().is_empty())
-        .map_or_else(|| "unknown".to_owned(), |said| said.chars().take(200).collect())
+    let said = request
+        .metadata()
+        .get(ACTOR)
+        .and_then(|value| value.to_str().ok());
+    said.filter(|said| !said.trim().is_empty()).map_or_else(
+        || "unknown".to_owned(),
+        |said| said.chars().take(200).collect(),
+    )
 }
 
 /// The command's number, or a fresh one where the client wants no repetition.
@@ -183,8 +226,9 @@ pub(super) fn call(
 ) -> Result<CommandCall, Status> {
     let request_id = match request_id {
         "" => Uuid::new_v4(),
-        text => Uuid::try_parse(text)
-            .map_err(|_| status::invalid("request_id", "must be a UUID"))?,
+        text => {
+            Uuid::try_parse(text).map_err(|_| status::invalid("request_id", "must be a UUID"))?
+        }
     };
     let mut hash = Sha256::new();
     for part in body {
@@ -203,13 +247,21 @@ fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-pub(super) fn message(record: MigrationOrchestration) -> Result<pb::MigrationOrchestration, Status> {
-    record.try_into().map_err(|error| status::unwritable(&error))
+pub(super) fn message(
+    record: MigrationOrchestration,
+) -> Result<pb::MigrationOrchestration, Status> {
+    record
+        .try_into()
+        .map_err(|error| status::unwritable(&error))
 }
 
 /// What a migration would be, without an id.
 fn pending(checked: &Checked) -> pb::MigrationOrchestration {
-    let active = checked.compiled.entities.iter().filter(|entity| entity.is_active);
+    let active = checked
+        .compiled
+        .entities
+        .iter()
+        .filter(|entity| entity.is_active);
     pb::MigrationOrchestration {
         name: checked.compiled.name.clone(),
         migration_type: pb::MigrationType::FullMigration.into(),
@@ -225,8 +277,9 @@ fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
         now: "now".to_owned(),
         migration_id: "migration_id".to_owned(),
     };
-    let entities = (1..).zip(&checked.compiled.entities).map(|(dependency_order, entity)| {
-        pb::PlannedEntity {
+    let entities = (1..)
+        .zip(&checked.compiled.entities)
+        .map(|(dependency_order, entity)| pb::PlannedEntity {
             entity: entity.entity.clone(),
             entity_name: entity.read.source.to_string(),
             target_entity: entity.destination.to_string(),
@@ -235,8 +288,7 @@ fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
             is_active: entity.is_active,
             entity_hash: entity.hash.clone(),
             select_sql: entity.read.select(&KeyRange::default(), &constants),
-        }
-    });
+        });
     pb::PlanMigrationResponse {
         name: checked.compiled.name.clone(),
         entities: entities.collect(),

@@ -35,10 +35,14 @@ pub fn routes<L: LeaseStore>(gate: &Gate<L>) -> Routes {
     }
     let mut routes = Routes::builder();
     routes
-        .add_service(service!(pb::migration_service_server::MigrationServiceServer))
+        .add_service(service!(
+            pb::migration_service_server::MigrationServiceServer
+        ))
         .add_service(service!(pb::entity_service_server::EntityServiceServer))
         .add_service(service!(pb::batch_service_server::BatchServiceServer))
-        .add_service(service!(pb::checkpoint_service_server::CheckpointServiceServer))
+        .add_service(service!(
+            pb::checkpoint_service_server::CheckpointServiceServer
+        ))
         .add_service(service!(pb::error_service_server::ErrorServiceServer))
         .add_service(service!(pb::mapping_service_server::MappingServiceServer))
         .add_service(service!(pb::rules_service_server::RulesServiceServer))

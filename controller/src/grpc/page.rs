@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(items, ["x", "y"]);
         let second = Page::read(2, &token, "errors of a").unwrap();
         assert_eq!(second.after.as_deref(), Some("y"));
-        assert_eq!(second.cut(vec!["z"], |item| (*item).to_owned()), (vec!["z"], String::new()));
+        assert_eq!(
+            second.cut(vec!["z"], |item| (*item).to_owned()),
+            (vec!["z"], String::new())
+        );
         for bad in [&*token, "zz", "00"] {
             assert!(Page::read(2, bad, "errors of b").is_err());
         }

@@ -26,7 +26,9 @@ impl<L: LeaseStore> RulesService for Gate<L> {
             .map_err(|error| status::of_store(&error))?;
         let name = format!("{}/{}", body.plan_name, body.entity);
         let found = found.ok_or_else(|| status::not_found("RULES_NOT_FOUND", "rules", &name))?;
-        let message = found.try_into().map_err(|error| status::unwritable(&error))?;
+        let message = found
+            .try_into()
+            .map_err(|error| status::unwritable(&error))?;
         Ok(Response::new(pb::GetLegacyEntityMappingResponse {
             legacy_entity_mapping: Some(message),
         }))
@@ -38,9 +40,16 @@ impl<L: LeaseStore> RulesService for Gate<L> {
     ) -> Result<Response<pb::ListLegacyEntityMappingsResponse>, Status> {
         let realm = self.realm().await?;
         let body = request.into_inner();
-        let page = Page::read(body.page_size, &body.page_token, format!("rules of {:?}", body.plan_name))?;
+        let page = Page::read(
+            body.page_size,
+            &body.page_token,
+            format!("rules of {:?}", body.plan_name),
+        )?;
         let plan = (!body.plan_name.is_empty()).then_some(body.plan_name.as_str());
-        let after = page.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
+        let after = page
+            .after
+            .as_deref()
+            .and_then(|after| Uuid::try_parse(after).ok());
         let found = realm
             .store
             .list_rules(plan, page.wanted(), after)

@@ -51,7 +51,10 @@ pub fn not_leader(leader: Option<String>) -> Status {
         Some(address) => format!("this controller does not lead; {address} does"),
         None => "no controller leads now".to_owned(),
     };
-    let metadata: Vec<(&str, String)> = leader.into_iter().map(|address| ("leader", address)).collect();
+    let metadata: Vec<(&str, String)> = leader
+        .into_iter()
+        .map(|address| ("leader", address))
+        .collect();
     with(Code::Unavailable, "NOT_LEADER", words, &metadata)
 }
 
@@ -102,7 +105,10 @@ pub fn of_command(error: CommandError) -> Status {
             with(
                 Code::NotFound,
                 "NAME_AMBIGUOUS",
-                format!("{wanted:?} means more than one migration: {}", names.join(", ")),
+                format!(
+                    "{wanted:?} means more than one migration: {}",
+                    names.join(", ")
+                ),
                 &[("name", wanted), ("candidates", names.join(", "))],
             )
         }
@@ -126,11 +132,17 @@ pub fn of_store(error: &StoreError) -> Status {
             error.to_string(),
             &[("etag", etag.clone())],
         ),
-        StoreError::RequestIdReused => {
-            status(Code::InvalidArgument, "REQUEST_ID_REUSED", error.to_string())
-        }
+        StoreError::RequestIdReused => status(
+            Code::InvalidArgument,
+            "REQUEST_ID_REUSED",
+            error.to_string(),
+        ),
         StoreError::Deposed { .. } => not_leader(None),
-        StoreError::UnderWay { .. } => illegal("UNDER_WAY", &error.to_string(), "pause it, and cancel or roll it back"),
+        StoreError::UnderWay { .. } => illegal(
+            "UNDER_WAY",
+            &error.to_string(),
+            "pause it, and cancel or roll it back",
+        ),
         StoreError::Illegal(refused) => illegal("ILLEGAL_STATE", &error.to_string(), refused.why),
         StoreError::NoMigration { id } => {
             not_found("MIGRATION_NOT_FOUND", "migration", &id.to_string())

@@ -51,7 +51,10 @@ pub(super) async fn open<L: LeaseStore>(
     realm: Realm<L>,
     request: pb::WatchMigrationRequest,
 ) -> Result<impl Stream<Item = Sent>, Status> {
-    let migration = realm.find(&request.name).await.map_err(status::of_command)?;
+    let migration = realm
+        .find(&request.name)
+        .await
+        .map_err(status::of_command)?;
     let newest = realm.store.newest_event(migration.id).await;
     let newest = newest.map_err(|error| status::of_store(&error))?;
     let seen = match request.resume_token.as_str() {
@@ -84,7 +87,9 @@ fn interval(given: Option<prost_types::Duration>) -> Result<Duration, Status> {
 /// The event behind a token of this migration.
 fn resumed(token: &str, id: Uuid, newest: i64) -> Result<i64, Status> {
     let malformed = || status::invalid("resume_token", "is no token of this migration");
-    let text = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = hex::decode(token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or_else(malformed)?;
     let (of, seen) = text.split_once(':').ok_or_else(malformed)?;
     let seen: i64 = seen.parse().map_err(|_| malformed())?;
@@ -181,7 +186,9 @@ impl Watch {
         for entity in entities {
             if self.entities.get(&entity.entity) != Some(&entity) {
                 self.entities.insert(entity.entity.clone(), entity.clone());
-                let message = entity.try_into().map_err(|error| End::Failed(status::unwritable(&error)))?;
+                let message = entity
+                    .try_into()
+                    .map_err(|error| End::Failed(status::unwritable(&error)))?;
                 self.say(Update::Entity(message)).await?;
                 has_spoken = true;
             }
@@ -199,7 +206,10 @@ impl Watch {
         self.was_under_way |= is_under_way(&migration);
         self.shown = Some(migration);
         if is_over {
-            return Err(End::Said(pb::StreamEndReason::Ended, "the migration has ended"));
+            return Err(End::Said(
+                pb::StreamEndReason::Ended,
+                "the migration has ended",
+            ));
         }
         Ok(has_spoken)
     }
@@ -222,7 +232,9 @@ impl Watch {
     }
 
     async fn tell(&self, event: Event) -> Result<(), End> {
-        let message = event.try_into().map_err(|error| End::Failed(status::unwritable(&error)))?;
+        let message = event
+            .try_into()
+            .map_err(|error| End::Failed(status::unwritable(&error)))?;
         self.say(Update::Event(message)).await
     }
 

@@ -25,8 +25,14 @@ impl<L: LeaseStore> Reconciler<L> {
     pub(super) async fn adopt(&mut self) -> Result<(), Failure> {
         let id = self.job.migration.id;
         let lease = &self.links.lease;
-        let assignments = lease.assignments(id).await.map_err(|error| lease_failure(&error))?;
-        let owners = lease.owners(id).await.map_err(|error| lease_failure(&error))?;
+        let assignments = lease
+            .assignments(id)
+            .await
+            .map_err(|error| lease_failure(&error))?;
+        let owners = lease
+            .owners(id)
+            .await
+            .map_err(|error| lease_failure(&error))?;
         for (partition_id, assigned) in assignments {
             if let Some(partition) = self.run.partition_mut(partition_id) {
                 partition.generation = partition.generation.max(assigned.generation);
@@ -40,8 +46,11 @@ impl<L: LeaseStore> Reconciler<L> {
                 self.job.crew.drain_holder(member.holder);
             }
         }
-        let is_connected =
-            |holder: Uuid| members.iter().any(|member| member.holder == holder && member.is_connected);
+        let is_connected = |holder: Uuid| {
+            members
+                .iter()
+                .any(|member| member.holder == holder && member.is_connected)
+        };
         let deadline = self.begun.elapsed() + EXPECTED_FOR;
         for owner in owners.iter().filter(|owner| !is_connected(owner.holder)) {
             let Some(partition) = self.run.partition_mut(owner.partition_id) else {
@@ -85,9 +94,15 @@ impl<L: LeaseStore> Reconciler<L> {
         self.expected.remove(&holder);
         self.job.crew.meet_again(holder);
         self.job.crew.vet_newcomers();
-        for partition in self.run.entities.iter_mut().flat_map(|entity| entity.all_mut()) {
+        for partition in self
+            .run
+            .entities
+            .iter_mut()
+            .flat_map(|entity| entity.all_mut())
+        {
             let is_held = held.iter().any(|held| {
-                held.partition_id == partition.partition_id && held.generation == partition.generation
+                held.partition_id == partition.partition_id
+                    && held.generation == partition.generation
             });
             if partition.holder == Some(holder) && !is_held {
                 partition.step.reopen();
@@ -115,7 +130,9 @@ impl<L: LeaseStore> Reconciler<L> {
                 partition.in_flight = 0;
                 self.unsealed.insert(partition.partition_id);
                 let tries = partition.step.fail(now);
-                let words = format!("the agents that worked on a partition of {name} were lost {tries} times");
+                let words = format!(
+                    "the agents that worked on a partition of {name} were lost {tries} times"
+                );
                 let failure = Failure::new(FailureKind::NoAgent, words);
                 consequences.push(consequence(Some(name.clone()), failure, tries, limit));
             }
@@ -125,7 +142,8 @@ impl<L: LeaseStore> Reconciler<L> {
         }
         if self.snapshot_holder == Some(holder) && !self.is_read() {
             self.snapshot_holder = None;
-            self.follow(crate::intake::Consequence::RenewSnapshot).await?;
+            self.follow(crate::intake::Consequence::RenewSnapshot)
+                .await?;
         }
         Ok(())
     }

@@ -133,7 +133,12 @@ impl<L: LeaseStore> Reconciler<L> {
     /// again.
     pub async fn run(mut self) -> Result<(Ending, Job), Failure> {
         self.adopt().await?;
-        let names: Vec<String> = self.run.entities.iter().map(|work| work.entity.clone()).collect();
+        let names: Vec<String> = self
+            .run
+            .entities
+            .iter()
+            .map(|work| work.entity.clone())
+            .collect();
         for entity in names {
             // What was over its limit before is so until the limit is raised.
             let consequence = judge(&self.run, &entity);

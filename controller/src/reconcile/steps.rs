@@ -22,7 +22,10 @@ impl<L: LeaseStore> Reconciler<L> {
         if self.ending.is_some() {
             return Ok(());
         }
-        self.run.lanes = self.job.crew.lanes(self.job.compiled.limits.parallel_partitions);
+        self.run.lanes = self
+            .job
+            .crew
+            .lanes(self.job.compiled.limits.parallel_partitions);
         if self.run.lanes == 0 {
             return Ok(());
         }
@@ -167,7 +170,10 @@ impl<L: LeaseStore> Reconciler<L> {
         let Action::Settle(entity) = action else {
             return Ok(());
         };
-        let settling = self.run.entity(entity).and_then(|work| work.settling.as_ref());
+        let settling = self
+            .run
+            .entity(entity)
+            .and_then(|work| work.settling.as_ref());
         match settling.filter(|part| !part.is_last_seen) {
             Some(part) => {
                 let consequence = Consequence::CatchUp(part.partition_id);

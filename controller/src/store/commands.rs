@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Store;
 use super::error::StoreError;
 use super::migration::{self, NewMigration, PlanRows};
 use super::query::command::{self, CommandCall, Earlier};
 use super::query::migration_orchestration;
 use super::transact::transact;
-use super::Store;
 
 /// The migration that a command is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,8 +38,8 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use query::{
-    data_validation_result, entity_migration_status, era, leader_epoch, migration_checkpoint, migration_error,
-    migration_orchestration, partition_progress, schema_change_operation,
+    data_validation_result, entity_migration_status, era, leader_epoch, migration_checkpoint,
+    migration_error, migration_orchestration, partition_progress, schema_change_operation,
 };
 use transact::transact;
 
@@ -189,15 +189,18 @@ impl Store {
         records_total: i64,
         is_exact: bool,
     ) -> Result<(), StoreError> {
-        transact!(self => "store an entity's total", |conn| {
-            Ok(entity_migration_status::set_total(
-                conn,
-                migration_id,
-                entity,
-                records_total,
-                is_exact,
-            )
-            .await?)
+        self.set_entity_totals(migration_id, &[(entity, records_total, is_exact)])
+            .await
+    }
+
+    /// Stores what is known of the numbers of rows of several entities.
+    pub async fn set_entity_totals(
+        &self,
+        migration_id: Uuid,
+        totals: &[(&str, i64, bool)],
+    ) -> Result<(), StoreError> {
+        transact!(self => "store entities' totals", |conn| {
+            Ok(entity_migration_status::set_totals(conn, migration_id, totals).await?)
         })
     }
 
@@ -271,9 +274,7 @@ impl Store {
             migration_orchestration::lock(conn, id)
                 .await?
                 .ok_or(StoreError::NoMigration { id })?;
-            for state in states {
-                partition_progress::upsert_state(conn, id, attempt, state).await?;
-            }
+            partition_progress::upsert_states(conn, id, attempt, states).await?;
             let entities: Vec<&str> = states.iter().map(|state| state.entity.as_str()).collect();
             entity_migration_status::recount(conn, id, &entities).await?;
             migration_orchestration::recount(conn, id, 0).await?;

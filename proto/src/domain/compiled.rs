@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::catalog::TableName;
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
-pub const CODEC_VERSION: u32 = 1;
+pub const CODEC_VERSION: u32 = 2;
 
 /// A whole migration, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,8 +74,11 @@ pub struct CompiledEntity {
     pub columns: Vec<WriteColumn>,
     /// What the id map stores for a row.
     pub id: IdRule,
-    /// Verdicts that the SELECT gives as bits of the fault field; index = bit.
+    /// Verdicts that the SELECT gives as bits of the fault field, index = bit; those of `orphans` the
+    /// agent gives.
     pub faults: Vec<Fault>,
+    /// Parents whose presence the agent knows by their keys, in the order of the rules.
+    pub orphans: Vec<OrphanCheck>,
     /// Parents whose quarantined rows hold this entity's rows (self references apart).
     pub parents: Vec<ParentRef>,
     /// Foreign keys into this entity itself, settled once after the load.
@@ -294,6 +297,33 @@ pub struct Fault {
     pub message: String,
     /// `Quarantine` or `Fail`; the other two are resolved inside the SELECT.
     pub action: RowAction,
+}
+
+/// A reference whose row may not be there: one integer that the agent looks up among the parent's keys.
+///
+/// References of other types are looked up in the SELECT and stand in `faults` alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrphanCheck {
+    /// The parent entity.
+    pub entity: String,
+    /// The reference; NULL refers to nothing.
+    pub part: KeyPart,
+    /// SELECT of all keys of the parent, filtered, as `int8`.
+    pub keys: String,
+    /// SQL condition over `src` that says the same, for parents with too many keys to know.
+    pub exists: String,
+    /// What becomes of an orphan.
+    pub action: OrphanAction,
+}
+
+/// What becomes of a reference to a row that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanAction {
+    /// It is NULL.
+    SetNull,
+    /// The row has this verdict: index in `faults`.
+    Fault(usize),
 }
 
 /// A foreign key into another entity of the plan.

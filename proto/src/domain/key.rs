@@ -67,9 +67,15 @@ impl ReadRule {
     /// The rows of a range in key order. Outputs are `c1…cn`; the ORDER BY names the table's own
     /// columns, since a bare name would bind to an output.
     pub fn select(&self, range: &KeyRange, run: &RunConstants) -> String {
+        self.select_with(range, run, &[])
+    }
+
+    /// As [`Self::select`], with more fields behind the rule's own.
+    pub fn select_with(&self, range: &KeyRange, run: &RunConstants, more: &[&String]) -> String {
         let fields: Vec<String> = self
             .fields
             .iter()
+            .chain(more.iter().copied())
             .enumerate()
             .map(|(at, field)| format!("{} AS c{}", run.apply(field), at + 1))
             .collect();

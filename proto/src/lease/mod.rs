@@ -178,7 +178,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// Waits until the candidate is elected, then keeps its lease alive until it is lost or resigned.
     ///
     /// # Errors
-    /// `Stopped` when `stop` is cancelled first. A server out of reach is waited for.
+    /// `Stopped` when `stop` is cancelled first; `Denied`. A server out of reach is waited for.
     fn campaign(
         &self,
         candidate: Candidate,

@@ -4,6 +4,7 @@
 //! Nothing here reads the process environment except [`settings::Environment::from_process`].
 
 pub mod backoff;
+pub mod channel;
 pub mod clock;
 pub mod pipe;
 pub mod settings;

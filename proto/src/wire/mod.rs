@@ -1,4 +1,5 @@
-//! The only conversions between the records of the data model and their messages.
+//! The only conversions between the records of the data model, the frames of the agent stream, failures,
+//! and their messages.
 //!
 //! A message that cannot be fully understood is refused with the field's name, never half-read.
 //! JSON travels as `google.protobuf.Struct` or `Value`, whose numbers are doubles: an integer that a
@@ -16,6 +17,7 @@ mod mapping;
 mod migration;
 mod rules;
 mod schema_change;
+pub mod status;
 mod validation;
 
 use chrono::{DateTime, Utc};
@@ -68,6 +70,19 @@ pub enum WireError {
         /// This end's.
         ours: u32,
     },
+}
+
+impl WireError {
+    /// The message's and the field's name.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Missing { field }
+            | Self::Malformed { field, .. }
+            | Self::UnknownValue { field, .. }
+            | Self::TooLarge { field, .. }
+            | Self::Version { field, .. } => field,
+        }
+    }
 }
 
 fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {

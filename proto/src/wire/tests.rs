@@ -52,6 +52,49 @@ fn every_record_comes_back_as_it_was() {
 }
 
 #[test]
+fn events_and_agents_come_back_as_they_were() {
+    let id = "018f2f6e-0000-7000-8000-000000000001";
+    let at = "2026-01-02T03:04:05.678901Z";
+    let event = |entity: &str| {
+        json!({
+            "id": 7, "event_type": "migration_progress", "migration_id": id, "timestamp": at,
+            "data": {"entity": entity, "progress_percentage": 12.5, "throughput": 1000.0},
+        })
+    };
+    assert_round_trip::<Event, pb::Event>(event("offices"));
+    assert_round_trip::<Event, pb::Event>(event(WHOLE_MIGRATION));
+    for state in AgentState::ALL {
+        assert_round_trip::<AgentStatus, pb::Agent>(json!({
+            "id": id, "name": "eu-1", "region": "eu", "labels": {"tier": "gold"},
+            "connections": ["legacy", "app"], "capacity": 4, "partitions": 1, "state": state,
+            "version": "0.1.0", "codec_version": 1, "connected_at": at, "last_seen_at": at,
+        }));
+    }
+}
+
+#[test]
+fn an_event_about_the_whole_migration_has_no_entity_on_the_wire() {
+    let whole = pb::Event {
+        event_type: "migration_started".to_owned(),
+        migration_id: uuid::Uuid::nil().to_string(),
+        timestamp: Some(prost_types::Timestamp::default()),
+        data: Some(pb::EventData::default()),
+        ..pb::Event::default()
+    };
+    let record = Event::try_from(whole.clone()).expect("whole");
+    assert_eq!(record.data.entity, WHOLE_MIGRATION);
+    assert_eq!(pb::Event::try_from(record), Ok(whole.clone()));
+    let nameless = pb::Event {
+        event_type: String::new(),
+        ..whole
+    };
+    assert_eq!(
+        Event::try_from(nameless).map_err(|error| error.to_string()),
+        Err("Event.event_type is missing".to_owned())
+    );
+}
+
+#[test]
 fn every_message_has_every_attribute() {
     let set = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).expect("descriptors");
     let messages: Vec<_> = set

@@ -176,6 +176,10 @@ async fn a_login_is_asked_for_and_its_token_renewed() {
     let denied = Err(LeaseError::Denied);
     assert_eq!(open(&settings).cluster().await, denied);
     assert_eq!(open(&with("drover", "wrong")).cluster().await, denied);
+    let stranger = open(&settings);
+    let campaign = stranger.campaign(candidate(), CancellationToken::new());
+    let refused = within(4, "the refusal", campaign).await;
+    assert_eq!(refused.unwrap_err(), LeaseError::Denied);
     let elsewhere = EtcdSettings {
         prefix: "/elsewhere".to_owned(),
         ..with("drover", "right")

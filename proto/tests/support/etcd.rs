@@ -19,6 +19,8 @@ pub struct Etcd {
     peer_port: u16,
     dir: PathBuf,
     initial_cluster: String,
+    /// Two clusters that happen on the same ports must not take each other for their own.
+    token: Uuid,
     running: Option<Running>,
 }
 
@@ -37,6 +39,7 @@ impl Etcd {
     pub async fn start_cluster(size: usize) -> Vec<Self> {
         let ports = free_ports(2 * size);
         let name = |at: usize| format!("m{at}");
+        let token = Uuid::new_v4();
         let peers: Vec<String> = (0..size)
             .map(|at| format!("{}=http://127.0.0.1:{}", name(at), ports[size + at]))
             .collect();
@@ -47,6 +50,7 @@ impl Etcd {
                 peer_port: ports[size + at],
                 dir: std::env::temp_dir().join(format!("drover-etcd-{}", Uuid::new_v4())),
                 initial_cluster: peers.join(","),
+                token,
                 running: None,
             })
             .collect();
@@ -107,12 +111,13 @@ impl Etcd {
             self.endpoint(),
             format!("http://127.0.0.1:{}", self.peer_port),
         );
-        let (dir, name, cluster) = (self.dir.display(), &self.name, &self.initial_cluster);
+        let (dir, name) = (self.dir.display(), &self.name);
+        let (cluster, token) = (&self.initial_cluster, &self.token);
         let script = format!(
             r#"etcd --name {name} --data-dir {dir} \
                 --listen-client-urls {client} --advertise-client-urls {client} \
                 --listen-peer-urls {peer} --initial-advertise-peer-urls {peer} \
-                --initial-cluster {cluster} --initial-cluster-token {dir} \
+                --initial-cluster {cluster} --initial-cluster-token {token} \
                 --heartbeat-interval 50 --election-timeout 500 >{dir}.log 2>&1 </dev/null &
             pid=$!
             echo $pid

@@ -1,8 +1,8 @@
 //! Table `command`: what was asked once and answered, so that the same request is answered the same way.
 
 use serde_json::Value;
-use sqlx::types::Json;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 /// How long a request is remembered.

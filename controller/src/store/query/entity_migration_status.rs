@@ -142,25 +142,28 @@ pub async fn lock(
     rows.iter().map(record).collect()
 }
 
-/// Stores what is known of an entity's number of rows. An exact number is not undone by an estimate.
-pub async fn set_total(
+/// Stores what is known of entities' numbers of rows: entity, rows, whether they were counted. An
+/// exact number is not undone by an estimate.
+pub async fn set_totals(
     conn: &mut PgConnection,
     migration_id: Uuid,
-    entity: &str,
-    records_total: i64,
-    is_exact: bool,
+    totals: &[(&str, i64, bool)],
 ) -> Result<(), sqlx::Error> {
+    let entities: Vec<&str> = totals.iter().map(|total| total.0).collect();
+    let rows: Vec<i64> = totals.iter().map(|total| total.1).collect();
+    let exact: Vec<bool> = totals.iter().map(|total| total.2).collect();
     sqlx::query(
-        "update entity_migration_status set
-             records_total = greatest($3, records_processed + records_failed),
-             records_total_exact = $4
-         where migration_id = $1 and entity = $2 and status <> 'completed'
-           and ($4 or not records_total_exact)",
+        "update entity_migration_status e set
+             records_total = greatest(t.total, e.records_processed + e.records_failed),
+             records_total_exact = t.is_exact
+         from unnest($2::text[], $3::bigint[], $4::boolean[]) as t (entity, total, is_exact)
+         where e.migration_id = $1 and e.entity = t.entity and e.status <> 'completed'
+           and (t.is_exact or not e.records_total_exact)",
     )
     .bind(migration_id)
-    .bind(entity)
-    .bind(records_total)
-    .bind(is_exact)
+    .bind(entities)
+    .bind(rows)
+    .bind(exact)
     .execute(conn)
     .await?;
     Ok(())

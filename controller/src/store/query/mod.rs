@@ -4,9 +4,9 @@
 //! Times are the database's own, apart from those of the destination's ledger in errors.
 
 pub mod batch_processing_status;
+pub mod command;
 pub mod data_validation_result;
 pub mod entity_migration_status;
-pub mod command;
 pub mod era;
 pub mod leader_epoch;
 pub mod legacy_entity_mapping;

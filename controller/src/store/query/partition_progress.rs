@@ -5,6 +5,7 @@ use std::str::FromStr;
 use proto::domain::frame::{Counts, NewPartition, PartitionState};
 use proto::domain::key::{KeyRange, KeyValue};
 use proto::domain::record::UnknownValue;
+use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -152,28 +153,30 @@ pub async fn insert(
     Ok(())
 }
 
-/// Takes over what the destination says of a partition: it is right about position. What was
+/// Takes over what the destination says of partitions: it is right about position. What was
 /// acknowledged is what is stored here.
-pub async fn upsert_state(
+pub async fn upsert_states(
     conn: &mut PgConnection,
     migration_id: Uuid,
     attempt: i32,
-    state: &PartitionState,
+    states: &[PartitionState],
 ) -> Result<(), sqlx::Error> {
-    let phase = if state.is_done {
-        PartitionPhase::Done
-    } else {
-        PartitionPhase::Pending
-    };
+    let states: Vec<Value> = states.iter().map(state_row).collect();
     sqlx::query(
         "insert into partition_progress as p
              (partition_id, migration_id, entity, number, after, upto, attempt, state, seq, cursor,
               token, rows_read, rows_written, rows_failed, rows_held, rows_filtered, rows_skipped,
               acked_seq)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                 coalesce((select max(b.seq) from batch_processing_status b
-                           where b.migration_id = $2 and b.partition_id = $1 and b.attempt = $7
-                             and b.status = 'completed'), 0))
+         select s.partition_id, $2, s.entity, s.number, s.after, s.upto, $3, s.state, s.seq, s.cursor,
+                s.token, s.rows_read, s.rows_written, s.rows_failed, s.rows_held, s.rows_filtered,
+                s.rows_skipped,
+                coalesce((select max(b.seq) from batch_processing_status b
+                          where b.migration_id = $2 and b.partition_id = s.partition_id
+                            and b.attempt = $3 and b.status = 'completed'), 0)
+         from jsonb_to_recordset($1) as s
+              (partition_id uuid, entity text, number integer, after jsonb, upto jsonb, state text,
+               seq bigint, cursor jsonb, token bigint, rows_read bigint, rows_written bigint,
+               rows_failed bigint, rows_held bigint, rows_filtered bigint, rows_skipped bigint)
          on conflict (partition_id) do update set
              state = excluded.state, holder = null, seq = excluded.seq, cursor = excluded.cursor,
              token = excluded.token, rows_read = excluded.rows_read,
@@ -183,26 +186,37 @@ pub async fn upsert_state(
          where p.attempt = excluded.attempt and p.seq <= excluded.seq
            and p.token <= excluded.token",
     )
-    .bind(state.partition_id)
+    .bind(Json(states))
     .bind(migration_id)
-    .bind(&state.entity)
-    .bind(state.number)
-    .bind(state.range.after.as_ref().map(Json))
-    .bind(state.range.upto.as_ref().map(Json))
     .bind(attempt)
-    .bind(phase.as_str())
-    .bind(state.seq)
-    .bind(state.cursor.as_ref().map(Json))
-    .bind(state.token)
-    .bind(state.totals.read)
-    .bind(state.totals.written)
-    .bind(state.totals.failed)
-    .bind(state.totals.held)
-    .bind(state.totals.filtered)
-    .bind(state.totals.skipped)
     .execute(conn)
     .await?;
     Ok(())
+}
+
+fn state_row(state: &PartitionState) -> Value {
+    let phase = if state.is_done {
+        PartitionPhase::Done
+    } else {
+        PartitionPhase::Pending
+    };
+    json!({
+        "partition_id": state.partition_id,
+        "entity": state.entity,
+        "number": state.number,
+        "after": state.range.after,
+        "upto": state.range.upto,
+        "state": phase.as_str(),
+        "seq": state.seq,
+        "cursor": state.cursor,
+        "token": state.token,
+        "rows_read": state.totals.read,
+        "rows_written": state.totals.written,
+        "rows_failed": state.totals.failed,
+        "rows_held": state.totals.held,
+        "rows_filtered": state.totals.filtered,
+        "rows_skipped": state.totals.skipped,
+    })
 }
 
 /// The migration's partitions, by entity and number.
@@ -240,7 +254,7 @@ pub async fn lock(
 /// acknowledged.
 pub async fn advance(conn: &mut PgConnection, positions: &[Position]) -> Result<(), sqlx::Error> {
     for position in positions {
-        sqlx::query(
+        let moved = sqlx::query(
             "update partition_progress set
                  acked_seq = greatest(acked_seq, $2), seq = $2, cursor = coalesce($3, cursor),
                  token = greatest(token, $4),
@@ -262,6 +276,9 @@ pub async fn advance(conn: &mut PgConnection, positions: &[Position]) -> Result<
         .bind(position.totals.skipped)
         .execute(&mut *conn)
         .await?;
+        if moved.rows_affected() > 0 {
+            continue;
+        }
         sqlx::query(
             "update partition_progress set acked_seq = $2
              where partition_id = $1 and acked_seq < $2",

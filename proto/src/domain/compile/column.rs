@@ -26,9 +26,9 @@ pub(super) struct Rule<'a> {
 /// What fills a column.
 pub(super) enum RuleValue {
     /// A value of the destination's type.
-    Draft(Draft),
+    Draft(Box<Draft>),
     /// A reference.
-    Reference(Reference),
+    Reference(Box<Reference>),
 }
 
 impl Rule<'_> {
@@ -143,7 +143,7 @@ fn compile<'a>(
                 .flat_map(|part| part.mentioned.clone())
                 .collect(),
             path: rule.path,
-            value: RuleValue::Reference(reference),
+            value: RuleValue::Reference(Box::new(reference)),
         });
     }
     let draft = value_of(scope, &pipeline.0, &target.path)?;
@@ -153,7 +153,7 @@ fn compile<'a>(
         columns: draft.columns.clone(),
         mentioned: draft.mentioned.clone(),
         path: last_path,
-        value: RuleValue::Draft(draft),
+        value: RuleValue::Draft(Box::new(draft)),
     })
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::catalog::Table;
 use super::super::compiled::{
-    CompiledEntity, IdCall, IdRule, KeyPart, ParentRef, ReadRule, SelfReference, ValueRule,
-    WriteColumn,
+    CompiledEntity, Fault, IdCall, IdRule, KeyPart, OrphanAction, OrphanCheck, ParentRef, ReadRule,
+    SelfReference, ValueRule, WriteColumn,
 };
 use super::super::plan::Step;
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert};
@@ -72,7 +72,8 @@ pub(super) fn compile(
     for rule in &rules {
         parts.write_rule(entity, rule);
     }
-    let (fields, fault_field, verdicts) = parts.finish_fields(&scope, entity);
+    let (fields, fault_field, drafts) = parts.finish_fields(&scope, entity);
+    let (verdicts, orphans) = (faults::verdicts(&drafts), parts.finish_orphans(&drafts));
     if context.log.count() > before {
         return None;
     }
@@ -114,6 +115,7 @@ pub(super) fn compile(
         columns: parts.columns,
         id,
         faults: verdicts,
+        orphans,
         parents: parts.parents,
         self_references: parts.self_references,
         snapshot,
@@ -140,6 +142,7 @@ struct Assembly {
     fields: Fields,
     columns: Vec<WriteColumn>,
     drafts: Vec<DraftFault>,
+    orphans: Vec<(OrphanCheck, Option<Fault>)>,
     parents: Vec<ParentRef>,
     self_references: Vec<SelfReference>,
 }
@@ -159,6 +162,7 @@ impl Assembly {
             fields,
             columns: Vec::new(),
             drafts: Vec::new(),
+            orphans: Vec::new(),
             parents: Vec::new(),
             self_references: Vec::new(),
         })
@@ -230,8 +234,12 @@ impl Assembly {
     }
 
     fn write_draft(&mut self, column: &str, draft: &Draft) {
-        self.drafts.extend(draft.faults.iter().cloned());
         let field = self.fields.index(&draft.sql);
+        self.write_field(column, draft, field);
+    }
+
+    fn write_field(&mut self, column: &str, draft: &Draft, field: usize) {
+        self.drafts.extend(draft.faults.iter().cloned());
         let value = if draft.agent.is_empty() {
             ValueRule::Field(field)
         } else {
@@ -248,14 +256,26 @@ impl Assembly {
 
     fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
         let column = rule.column.name.clone();
+        // A field that the agent may set to NULL is nobody else's.
+        let is_own = reference
+            .orphan
+            .as_ref()
+            .is_some_and(|one| one.fault.is_none());
         let parts: Vec<KeyPart> = match &reference.kept {
             // A kept integer reads the same in both widths: one field serves value and key.
-            Some(kept) if kept.ty.is_integer() && kept.agent.is_empty() => vec![self.part(kept)],
-            Some(_) | None => reference.parts.iter().map(|part| self.part(part)).collect(),
+            Some(kept) if kept.ty.is_integer() && kept.agent.is_empty() => {
+                vec![self.part(kept, is_own)]
+            }
+            Some(_) | None => {
+                let all = reference.parts.iter();
+                all.map(|part| self.part(part, is_own)).collect()
+            }
         };
-        match &reference.kept {
-            Some(draft) => self.write_draft(&column, draft),
-            None => {
+        self.note_orphan(reference, &parts);
+        match (&reference.kept, parts.first()) {
+            (Some(draft), Some(part)) if is_own => self.write_field(&column, draft, part.field),
+            (Some(draft), _) => self.write_draft(&column, draft),
+            (None, _) => {
                 let call = IdCall {
                     entity: reference.parent.clone(),
                     parts: parts.clone(),
@@ -280,13 +300,48 @@ impl Assembly {
         }
     }
 
-    /// A part of a key and its field.
-    fn part(&mut self, draft: &Draft) -> KeyPart {
+    /// A part of a key and its field, shared with equal expressions or its own.
+    fn part(&mut self, draft: &Draft, is_own: bool) -> KeyPart {
         let (sql, text) = key::text_of(draft);
-        KeyPart {
-            field: self.fields.index(&sql),
-            text,
-        }
+        let field = if is_own {
+            self.fields.push(sql)
+        } else {
+            self.fields.index(&sql)
+        };
+        KeyPart { field, text }
+    }
+
+    fn note_orphan(&mut self, reference: &Reference, parts: &[KeyPart]) {
+        let (Some(orphan), [part]) = (&reference.orphan, parts) else {
+            return;
+        };
+        let check = OrphanCheck {
+            entity: reference.parent.clone(),
+            part: *part,
+            keys: orphan.keys.clone(),
+            exists: orphan.exists.clone(),
+            action: OrphanAction::SetNull,
+        };
+        self.orphans.push((check, orphan.fault.clone()));
+    }
+
+    /// The agent's orphan checks, each with the bit of its verdict.
+    fn finish_orphans(&mut self, drafts: &[DraftFault]) -> Vec<OrphanCheck> {
+        let bit = |fault: &Fault| {
+            drafts
+                .iter()
+                .position(|draft| draft.condition.is_none() && draft.fault == *fault)
+        };
+        std::mem::take(&mut self.orphans)
+            .into_iter()
+            .filter_map(|(check, fault)| match fault {
+                None => Some(check),
+                Some(fault) => Some(OrphanCheck {
+                    action: OrphanAction::Fault(bit(&fault)?),
+                    ..check
+                }),
+            })
+            .collect()
     }
 
     /// The SELECT's fields with the checks behind them.
@@ -294,11 +349,7 @@ impl Assembly {
         &mut self,
         scope: &Scope<'_>,
         entity: &Resolved<'_>,
-    ) -> (
-        Vec<String>,
-        Option<usize>,
-        Vec<super::super::compiled::Fault>,
-    ) {
+    ) -> (Vec<String>, Option<usize>, Vec<DraftFault>) {
         let drafts = faults::distinct(std::mem::take(&mut self.drafts));
         let mut fields = std::mem::take(&mut self.fields);
         if drafts.len() > faults::MAX_FAULTS {
@@ -312,6 +363,6 @@ impl Assembly {
             return (fields.into_vec(), None, Vec::new());
         }
         let fault_field = faults::bits(&drafts).map(|sql| fields.push(sql));
-        (fields.into_vec(), fault_field, faults::verdicts(&drafts))
+        (fields.into_vec(), fault_field, drafts)
     }
 }

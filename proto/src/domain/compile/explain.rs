@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::compiled::{
-    AgentOp, CompiledEntity, Fault, IdCall, IdRule, KeyPart, RowAction, ValueRule,
+    AgentOp, CompiledEntity, Fault, IdCall, IdRule, KeyPart, OrphanAction, RowAction, ValueRule,
 };
 
 /// What the SELECT and the agent do for an entity.
@@ -81,7 +81,7 @@ pub fn explain(entity: &CompiledEntity) -> Explanation {
             .iter()
             .map(|column| ExplainedColumn {
                 column: column.name.clone(),
-                steps: value_words(&column.value),
+                steps: column_words(entity, &column.value),
             })
             .collect(),
         checks: entity.faults.iter().map(check_words).collect(),
@@ -100,6 +100,25 @@ fn id_words(entity: &CompiledEntity) -> String {
             format!("none: {} identify a row", columns.join(", "))
         }
     }
+}
+
+/// As [`value_words`], and what the agent looks up first.
+fn column_words(entity: &CompiledEntity, value: &ValueRule) -> Vec<String> {
+    let fields: Vec<usize> = match value {
+        ValueRule::Field(field) | ValueRule::Steps { field, .. } => vec![*field],
+        ValueRule::Id(call) => call.parts.iter().map(|part| part.field).collect(),
+    };
+    let nulls = entity.orphans.iter().filter(|check| {
+        check.action == OrphanAction::SetNull && fields.contains(&check.part.field)
+    });
+    let mut words: Vec<String> = nulls
+        .map(|check| {
+            let name = name(check.part.field);
+            format!("{name} is NULL where {} has no such row", check.entity)
+        })
+        .collect();
+    words.extend(value_words(value));
+    words
 }
 
 fn value_words(value: &ValueRule) -> Vec<String> {

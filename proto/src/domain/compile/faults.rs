@@ -35,15 +35,15 @@ pub(super) fn bits(drafts: &[DraftFault]) -> Option<String> {
         let flags: Vec<String> = group
             .iter()
             .enumerate()
-            .map(|(at, draft)| flag(&draft.condition, 1_u64 << (bit + at)))
+            .filter_map(|(at, draft)| Some(flag(draft.condition.as_ref()?, 1_u64 << (bit + at))))
             .collect();
-        terms.push(match &first.guard {
-            Some(guard) => format!(
+        match &first.guard {
+            Some(guard) => terms.push(format!(
                 "(CASE WHEN {guard} THEN {} ELSE 0::int8 END)",
                 flags.join(" | ")
-            ),
-            None => flags.join(" | "),
-        });
+            )),
+            None => terms.extend(flags),
+        }
         bit += together;
         rest = others;
     }
@@ -71,7 +71,7 @@ mod tests {
     fn draft(guard: Option<&str>, condition: &str) -> DraftFault {
         DraftFault {
             guard: guard.map(str::to_owned),
-            condition: condition.to_owned(),
+            condition: Some(condition.to_owned()),
             fault: Fault {
                 code: "DROVER_X".to_owned(),
                 path: String::new(),
@@ -79,6 +79,17 @@ mod tests {
                 action: RowAction::Quarantine,
             },
         }
+    }
+
+    #[test]
+    fn the_agents_checks_have_a_bit_and_no_sql() {
+        let agents = DraftFault {
+            condition: None,
+            ..draft(None, "")
+        };
+        assert_eq!(bits(std::slice::from_ref(&agents)), None);
+        let both = bits(&[agents, draft(None, "a")]).unwrap();
+        assert_eq!(both, "((CASE WHEN a THEN 2::int8 ELSE 0::int8 END))");
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod probe;
 mod reference;
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 

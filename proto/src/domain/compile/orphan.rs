@@ -62,6 +62,26 @@ pub(super) fn exists(
     ))
 }
 
+/// SELECT of all keys of the parent, where they and the reference are one integer each: then the agent can
+/// know them.
+pub(super) fn keys(parent: &Resolved<'_>, key: &[&Column], parts: &[Draft]) -> Option<String> {
+    let ([column], [part], Some(source)) = (key, parts, parent.source) else {
+        return None;
+    };
+    if !Ty::of(&column.ty).is_integer() || !part.ty.is_integer() {
+        return None;
+    }
+    let filter = match &parent.entity.filter {
+        Some(filter) => format!(" WHERE {}", free_sql(&source.name, filter)),
+        None => String::new(),
+    };
+    Some(format!(
+        "SELECT (src.{})::int8 FROM {} AS src{filter}",
+        quote_ident(&column.name),
+        source.name.quoted()
+    ))
+}
+
 /// A validated foreign key of the source from these very columns to the parent's key, with no
 /// filter on the parent.
 fn is_guaranteed(

@@ -17,6 +17,18 @@ pub(super) struct Reference {
     pub kept: Option<Draft>,
     /// The first part's checks, and the orphan's.
     pub faults: Vec<DraftFault>,
+    /// The orphan's, where the agent looks.
+    pub orphan: Option<Orphan>,
+}
+
+/// An orphan check of the agent.
+pub(super) struct Orphan {
+    /// SELECT of the parent's keys.
+    pub keys: String,
+    /// The same as a condition.
+    pub exists: String,
+    /// The verdict; none: the reference is NULL.
+    pub fault: Option<Fault>,
 }
 
 /// A rule that ends in `fk`.
@@ -65,7 +77,17 @@ pub(super) fn compile(
     for (part, column) in parts.iter().zip(key) {
         scope.noted(&rule.path, same_text(part, column, parent.name()))?;
     }
-    let (parts, faults) = settle(scope, child, parent, key, parts, rule)?;
+    let keys = match id {
+        // What is written is what is looked up: nothing may be changed on the way.
+        IdRule::Keep { .. } if !keeps_integer(&parts, rule.column) => None,
+        IdRule::Keep { .. } | IdRule::Uuid5 { .. } => orphan::keys(parent, key, &parts),
+        IdRule::None { .. } => None,
+    };
+    let Settled {
+        parts,
+        faults,
+        orphan,
+    } = settle(scope, child, parent, (key, keys), parts, rule)?;
     let kept = match id {
         IdRule::Uuid5 { .. } => {
             if Ty::of(&rule.column.ty) != Ty::Uuid {
@@ -98,7 +120,22 @@ pub(super) fn compile(
         parts,
         kept,
         faults,
+        orphan,
     })
+}
+
+/// Whether a kept reference is written in no fewer bytes than it is read.
+fn keeps_integer(parts: &[Draft], column: &Column) -> bool {
+    let width = |ty: &Ty| match ty {
+        Ty::Int2 => 2,
+        Ty::Int4 => 4,
+        Ty::Int8 => 8,
+        _ => 0,
+    };
+    match parts {
+        [part] => width(&part.ty) > 0 && width(&part.ty) <= width(&Ty::of(&column.ty)),
+        _ => false,
+    }
 }
 
 /// The referencing values: the columns of `cols`, or what the steps before make.
@@ -170,15 +207,22 @@ fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
     }
 }
 
-/// Puts the orphan's rule into effect.
+/// A reference whose orphans are settled.
+struct Settled {
+    parts: Vec<Draft>,
+    faults: Vec<DraftFault>,
+    orphan: Option<Orphan>,
+}
+
+/// Puts the orphan's rule into effect: in the agent where it can know the parent's keys.
 fn settle(
     scope: &Scope<'_>,
     child: &Resolved<'_>,
     parent: &Resolved<'_>,
-    key: &[&Column],
+    (key, keys): (&[&Column], Option<String>),
     parts: Vec<Draft>,
     rule: &FkRule<'_>,
-) -> Option<(Vec<Draft>, Vec<DraftFault>)> {
+) -> Option<Settled> {
     let mut faults: Vec<DraftFault> = parts.iter().flat_map(|part| part.faults.clone()).collect();
     let unfit = rule.fk.orphan.as_ref().unwrap_or(scope.on_row_error);
     let orphan_path = format!("{}.orphan", rule.path);
@@ -187,7 +231,18 @@ fn settle(
         return scope.problem(&orphan_path, message);
     }
     let Some(exists) = orphan::exists(child, parent, key, &parts) else {
-        return Some((parts, faults));
+        return Some(Settled {
+            parts,
+            faults,
+            orphan: None,
+        });
+    };
+    let of_agent = |fault| {
+        keys.clone().map(|keys| Orphan {
+            keys,
+            exists: exists.clone(),
+            fault,
+        })
     };
     let give_up = |action: RowAction| {
         let set: Vec<String> = parts
@@ -201,7 +256,9 @@ fn settle(
         };
         DraftFault {
             guard: None,
-            condition: format!("({} AND NOT {exists})", set.join(" AND ")),
+            condition: keys
+                .is_none()
+                .then(|| format!("({} AND NOT {exists})", set.join(" AND "))),
             fault: Fault {
                 code: "DROVER_ORPHAN".to_owned(),
                 path: rule.path.clone(),
@@ -213,16 +270,25 @@ fn settle(
             },
         }
     };
+    let mut orphan = None;
     let parts = match unfit {
-        Unfit::Fail => {
-            faults.push(give_up(RowAction::Fail));
+        Unfit::Fail | Unfit::Quarantine => {
+            let action = match unfit {
+                Unfit::Fail => RowAction::Fail,
+                _ => RowAction::Quarantine,
+            };
+            let given_up = give_up(action);
+            orphan = of_agent(Some(given_up.fault.clone()));
+            faults.push(given_up);
             parts
         }
-        Unfit::Quarantine => {
-            faults.push(give_up(RowAction::Quarantine));
-            parts
+        Unfit::SetNull => {
+            orphan = of_agent(None);
+            match orphan {
+                Some(_) => parts,
+                None => instead(parts, &exists, None),
+            }
         }
-        Unfit::SetNull => instead(parts, &exists, None),
         Unfit::Default(value) => {
             let [part] = parts.as_slice() else {
                 return scope.problem(&orphan_path, "a composite key has no default");
@@ -231,7 +297,11 @@ fn settle(
             instead(parts, &exists, Some(&value))
         }
     };
-    Some((parts, faults))
+    Some(Settled {
+        parts,
+        faults,
+        orphan,
+    })
 }
 
 /// NULL or a legacy key in the place of one whose row is not there.

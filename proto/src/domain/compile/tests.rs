@@ -18,7 +18,7 @@ fn compile_text(text: &str) -> Result<CompiledPlan, Problems> {
     compile(&plan, &catalogs::source(), &catalogs::destination())
 }
 
-fn clinic() -> CompiledPlan {
+pub(crate) fn clinic() -> CompiledPlan {
     compile_text(CLINIC).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -136,18 +136,22 @@ fn ids_are_kept_made_or_absent() {
 fn references_to_kept_ids_pass_through() {
     let orders = entity(&clinic(), "orders");
     let sql = field(&orders, "product_id");
-    assert!(
-        sql.contains("EXISTS (SELECT 1 FROM (SELECT src.\"id\" AS k0"),
-        "{sql}"
-    );
     assert!(sql.ends_with("::bigint"), "{sql}");
+    // The agent looks for its row among the keys of the parent, and makes the same field NULL.
+    let check = orders
+        .orphans
+        .iter()
+        .find(|check| check.entity == "products")
+        .unwrap();
+    assert_eq!(check.action, OrphanAction::SetNull);
+    assert_eq!(&orders.read.fields[check.part.field], sql);
     let parent = orders
         .parents
         .iter()
         .find(|parent| parent.entity == "products")
         .unwrap();
-    // The value's field serves the key as well, so that EXISTS is evaluated once.
-    assert_eq!(parent.parts[0].text, KeyText::Int8);
+    // The value's field serves the key as well.
+    assert_eq!(parent.parts[0], check.part);
 }
 
 #[test]
@@ -172,11 +176,23 @@ fn an_enforced_reference_needs_no_check_unless_its_parent_is_filtered() {
         orphan[0].path,
         "entities[3].transformation_rules.office_id[1].fk"
     );
-    let bits = &users.read.fields[users.read.fault_field.unwrap()];
-    assert!(
-        bits.contains("WHERE (deleted_at is null -- soft\n)) AS p WHERE p.k0"),
-        "{bits}"
+    let [check] = users.orphans.as_slice() else {
+        panic!("one parent may not be there: {:?}", users.orphans);
+    };
+    assert_eq!(
+        check.action,
+        OrphanAction::Fault(
+            users
+                .faults
+                .iter()
+                .position(|fault| fault == orphan[0])
+                .unwrap()
+        )
     );
+    let filtered = "WHERE (deleted_at is null -- soft\n)";
+    assert!(check.keys.ends_with(filtered), "{}", check.keys);
+    let exists = format!("{filtered}) AS p WHERE p.k0");
+    assert!(check.exists.contains(&exists), "{}", check.exists);
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub struct Draft {
 pub struct DraftFault {
     /// A cheap condition without which `condition` is not evaluated; shared by neighbours.
     pub guard: Option<String>,
-    /// True: the row does not fit. NULL counts as false.
-    pub condition: String,
+    /// True: the row does not fit. NULL counts as false. None: the agent looks.
+    pub condition: Option<String>,
     /// What the error row says.
     pub fault: Fault,
 }
@@ -128,7 +128,7 @@ pub(super) fn fill(template: &str, input: &str) -> String {
 pub(super) fn check(condition: String, fault: Fault) -> DraftFault {
     DraftFault {
         guard: None,
-        condition,
+        condition: Some(condition),
         fault,
     }
 }

@@ -141,7 +141,7 @@ fn judged(draft: Draft, clock: &Clock, verdicts: [Verdict; 2], path: &str) -> Dr
         match verdict {
             Verdict::GiveUp(action) => faults.push(DraftFault {
                 guard: Some(guard.clone()),
-                condition: draft.fill(&condition),
+                condition: Some(draft.fill(&condition)),
                 fault: Fault {
                     code: code.to_owned(),
                     path: path.to_owned(),

@@ -83,16 +83,18 @@ fn case_sql(tests: &[&str], values: &[&str]) -> String {
 
 /// A branch's check counts only where the branch is taken.
 fn in_branch(fault: &DraftFault, branch: usize, tests: &[&str]) -> DraftFault {
+    // The agent looks at whole rules only, never at an arm of one.
+    let own = fault.condition.as_deref().unwrap_or("false");
     let condition = match &fault.guard {
-        Some(guard) => format!("CASE WHEN {guard} THEN {} ELSE false END", fault.condition),
-        None => fault.condition.clone(),
+        Some(guard) => format!("CASE WHEN {guard} THEN {own} ELSE false END"),
+        None => own.to_owned(),
     };
     let condition = format!("({condition})");
     let mut values = vec!["false"; tests.len() + 1];
     values[branch] = &condition;
     DraftFault {
         guard: None,
-        condition: case_sql(tests, &values),
+        condition: Some(case_sql(tests, &values)),
         fault: fault.fault.clone(),
     }
 }

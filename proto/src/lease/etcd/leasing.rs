@@ -125,6 +125,9 @@ impl EtcdLeaseStore {
                     failures = 0;
                     LOOK.mul_f64(0.5 + rand::random::<f64>() / 2.0)
                 }
+                Err(error @ (LeaseError::Denied | LeaseError::Malformed { .. })) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "no election while etcd does not answer");
                     failures += 1;

@@ -102,6 +102,12 @@ impl FrameReader {
         Ok(Some(frame))
     }
 
+    /// Whether nothing is half-way: no rows that wait for their batch, no piece of an answer.
+    pub fn is_idle(&self) -> bool {
+        let rest = (self.error_count, self.error_bytes, self.answer_bytes);
+        self.batches.is_empty() && self.answers.is_empty() && rest == (0, 0, 0)
+    }
+
     fn keep_errors(&mut self, message: pb::BatchErrors) -> Result<(), WireError> {
         let partition_id = read_uuid("BatchErrors.partition_id", &message.partition_id)?;
         let field = "BatchErrors.errors";
@@ -211,12 +217,7 @@ impl FrameReader {
 }
 
 /// `have + more`, if that is within the limit.
-fn within(
-    field: &'static str,
-    have: usize,
-    more: usize,
-    limit: usize,
-) -> Result<usize, WireError> {
+fn within(field: &'static str, have: usize, more: usize, limit: usize) -> Result<usize, WireError> {
     have.checked_add(more)
         .filter(|sum| *sum <= limit)
         .ok_or(WireError::TooLarge { field, limit })

@@ -14,6 +14,8 @@ mod value;
 pub use frame_reader::{FrameReader, ReadLimits};
 pub use frame_writer::write_frame;
 pub use order::{query_name, read_order, write_order};
+#[cfg(test)]
+pub(super) use value::kind_name;
 
 /// Version of the stream's protocol; both ends must have the same.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -31,7 +31,7 @@ pub(in crate::wire) fn kind_name(kind: FailureKind) -> String {
 }
 
 /// The kind of that name.
-pub(in crate::wire) fn read_kind(name: &str) -> Option<FailureKind> {
+fn read_kind(name: &str) -> Option<FailureKind> {
     serde_json::from_value(Value::from(name)).ok()
 }
 

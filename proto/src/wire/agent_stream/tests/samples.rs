@@ -1,0 +1,275 @@
+//! One of everything.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::domain::catalog::{Catalog, Probe, TableName};
+use crate::domain::compile::tests::clinic;
+use crate::domain::failure::{Failure, FailureKind};
+use crate::domain::frame::*;
+use crate::domain::key::{KeyRange, KeyValue};
+use crate::domain::record::samples::migration_mapping;
+
+pub(super) const MIGRATION: Uuid = Uuid::from_u128(0x51);
+pub(super) const PARTITION: Uuid = Uuid::from_u128(0x52);
+
+pub(super) fn key(parts: &[&str]) -> KeyValue {
+    KeyValue(parts.iter().map(|part| (*part).to_owned()).collect())
+}
+
+pub(super) fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 123_456_789).expect("a time")
+}
+
+pub(super) fn failure() -> Failure {
+    Failure {
+        kind: FailureKind::ConstraintBroken,
+        message: "the key cannot be rebuilt".to_owned(),
+        sqlstate: Some("23505".to_owned()),
+    }
+}
+
+pub(super) fn hello() -> Hello {
+    Hello {
+        holder: Uuid::from_u128(7),
+        agent_id: "eu-1".to_owned(),
+        region: "eu".to_owned(),
+        labels: [("tier".to_owned(), "gold".to_owned())].into(),
+        connections: vec!["legacy".to_owned(), "app".to_owned()],
+        capacity: 4,
+        codec_version: 9,
+        version: "0.1.0".to_owned(),
+        held: vec![HeldPartition {
+            migration_id: MIGRATION,
+            partition_id: PARTITION,
+            generation: 3,
+        }],
+        snapshots: vec![MIGRATION],
+    }
+}
+
+pub(super) fn row_error(number: u128) -> RowError {
+    RowError {
+        id: Uuid::from_u128(number),
+        source_record_id: number.to_string(),
+        error_code: "23502".to_owned(),
+        error_message: "name is null".to_owned(),
+        source_data: json!({ "id": number.to_string(), "note": "a \"b\" ⚕" }),
+        context: json!({ "column": "name" }),
+        is_held: number.is_multiple_of(2),
+        occurred_at: at(5),
+    }
+}
+
+pub(super) fn report(errors: Vec<RowError>) -> BatchReport {
+    let counts = Counts {
+        read: 10,
+        written: 7,
+        failed: 2,
+        held: 1,
+        filtered: 4,
+        skipped: 1,
+    };
+    BatchReport {
+        partition_id: PARTITION,
+        entity: "offices".to_owned(),
+        attempt: 2,
+        seq: 3,
+        token: i64::MAX,
+        cursor: Some(key(&["7", "left"])),
+        counts,
+        totals: counts.plus(&counts),
+        retry_count: 1,
+        started_at: at(1),
+        written_at: at(2),
+        errors,
+        was_bisected: true,
+        is_last: true,
+    }
+}
+
+pub(super) fn batch(errors: Vec<RowError>) -> AgentFrame {
+    AgentFrame::Batch {
+        migration_id: MIGRATION,
+        report: Box::new(report(errors)),
+    }
+}
+
+pub(super) fn released(reason: Release) -> AgentFrame {
+    AgentFrame::Released {
+        migration_id: MIGRATION,
+        partition_id: PARTITION,
+        reason,
+    }
+}
+
+fn range() -> KeyRange {
+    KeyRange {
+        after: None,
+        upto: Some(key(&["9", "right"])),
+    }
+}
+
+pub(super) fn run_order() -> RunOrder {
+    RunOrder {
+        migration_id: MIGRATION,
+        attempt: 2,
+        run_now: at(9),
+        plan: clinic(),
+        snapshot: Some("00000003-0000001B-1".to_owned()),
+    }
+}
+
+pub(super) fn assignment() -> Assignment {
+    Assignment {
+        migration_id: MIGRATION,
+        partition_id: PARTITION,
+        entity: "offices".to_owned(),
+        entity_hash: "h".to_owned(),
+        range: range(),
+        generation: 5,
+    }
+}
+
+pub(super) fn call(query: Query) -> QueryCall {
+    QueryCall {
+        query_id: u64::MAX,
+        migration_id: Some(MIGRATION),
+        deadline_ms: 30_250,
+        connections: Connections {
+            source: "legacy".to_owned(),
+            destination: "app".to_owned(),
+        },
+        query,
+    }
+}
+
+pub(super) fn queries() -> Vec<Query> {
+    let entity = || "offices".to_owned();
+    vec![
+        Query::Identify,
+        Query::ReadCatalog {
+            side: Side::Source,
+            tables: vec![TableName::parse("offices")],
+            probes: vec![Probe {
+                table: TableName::parse("offices"),
+                sql: "lower(name)".to_owned(),
+            }],
+        },
+        Query::CheckPlan(Box::new(clinic())),
+        Query::ReadState { name: entity() },
+        Query::Prepare(Box::new(PrepareOrder {
+            migration_id: MIGRATION,
+            attempt: 1,
+            run_now: at(0),
+            plan: clinic(),
+        })),
+        Query::HoldSnapshot {
+            migration_id: MIGRATION,
+            tables: vec![TableName::parse("public.offices")],
+        },
+        Query::Sample {
+            entity: entity(),
+            parts: 8,
+        },
+        Query::BeginLoad {
+            migration_id: MIGRATION,
+            attempt: 1,
+            partitions: vec![NewPartition {
+                partition_id: PARTITION,
+                entity: entity(),
+                number: 0,
+                range: range(),
+                entity_hash: "h".to_owned(),
+            }],
+        },
+        Query::Settle {
+            entity: entity(),
+            partition_id: PARTITION,
+            token: 6,
+        },
+        Query::RebuildKeys { entity: entity() },
+        Query::RebuildForeignKeys,
+        Query::ReadLedger {
+            partition_id: PARTITION,
+            after_seq: 3,
+            limit: 100,
+        },
+        Query::FinishRun {
+            migration_id: MIGRATION,
+        },
+        Query::Seal {
+            partitions: vec![PARTITION],
+            attempt: 1,
+            token: 8,
+        },
+        Query::LookupMapping {
+            migration_id: MIGRATION,
+            entity: entity(),
+            key: key(&["42"]),
+        },
+        Query::ReverseMapping {
+            migration_id: MIGRATION,
+            entity: None,
+            destination_id: "x".to_owned(),
+        },
+    ]
+}
+
+pub(super) fn answers() -> Vec<QueryAnswer> {
+    let identity = DatabaseIdentity {
+        system_identifier: "7".to_owned(),
+        database: "clinic".to_owned(),
+        timeline: 1,
+    };
+    let state = DestinationState {
+        migration_id: MIGRATION,
+        attempt: 1,
+        run_now: at(0),
+        source: identity.clone(),
+        destination: identity.clone(),
+        entity_hashes: vec![("offices".to_owned(), "h".to_owned())],
+        is_finished: false,
+        highest_token: 3,
+        partitions: vec![PartitionState {
+            partition_id: PARTITION,
+            entity: "offices".to_owned(),
+            number: -1,
+            range: range(),
+            seq: 4,
+            cursor: Some(key(&["8"])),
+            is_done: false,
+            token: 3,
+            totals: Counts::default(),
+        }],
+    };
+    vec![
+        QueryAnswer::Identities {
+            source: identity.clone(),
+            destination: identity,
+        },
+        QueryAnswer::Catalog(Catalog::default()),
+        QueryAnswer::PlanProblems(vec![("offices".to_owned(), "no table".to_owned())]),
+        QueryAnswer::State(None),
+        QueryAnswer::State(Some(Box::new(state))),
+        QueryAnswer::Snapshot(HeldSnapshot {
+            snapshot_id: "s".to_owned(),
+            continuity: Continuity::Changed {
+                tables: vec![TableName::parse("offices")],
+                reason: "3 rows".to_owned(),
+            },
+        }),
+        QueryAnswer::Sampled {
+            bounds: vec![key(&["1"]), key(&["2"])],
+            records_total: 3,
+            is_exact: true,
+        },
+        QueryAnswer::Settled(vec![report(Vec::new())]),
+        QueryAnswer::Ledger(vec![report(vec![row_error(1)])]),
+        QueryAnswer::Mappings(vec![
+            serde_json::from_value(migration_mapping()).expect("the sample is a record"),
+        ]),
+        QueryAnswer::Done,
+    ]
+}
