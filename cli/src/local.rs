@@ -192,19 +192,7 @@ fn rank(wanted: &str, name: &str, id: &str) -> u8 {
     }
 }
 
-/// Refuses to go on without `--local`: there is no controller to ask yet.
-pub fn require(local: &LocalArgs) -> Result<(), Stop> {
-    if local.local {
-        return Ok(());
-    }
-    Err(
-        Stop::usage("asking a controller comes with the cluster release")
-            .hinting("add --local to read the databases directly"),
-    )
-}
-
 fn places(context: &Context, local: &LocalArgs) -> Result<Vec<Connection>, Stop> {
-    require(local)?;
     if let Some(options) = config::metadata(local.metadata_url.as_deref(), &context.environment)? {
         return Ok(vec![Connection {
             name: "metadata".to_owned(),

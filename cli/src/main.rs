@@ -1,6 +1,7 @@
 //! The `drover` command. This page is the whole of it: read the arguments, run one command, say how it
 //! ended.
 
+mod actor;
 mod app;
 mod args;
 mod command;
@@ -10,9 +11,12 @@ mod dev;
 mod exit;
 mod local;
 mod progress;
+mod remote;
 mod render;
 mod screen;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
@@ -26,7 +30,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(early) => return early.finish(&screen),
     };
-    let output = cli.output;
+    let output = cli.global.output;
     let result = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -3,7 +3,7 @@
 //!
 //! It only looks at what the controller shows; it never slows or stops the work.
 
-mod words;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl Painter {
 }
 
 /// One bar for the whole and one for every entity.
-struct Bars {
+pub struct Bars {
     screen: Screen,
     style: ProgressStyle,
     head: Option<ProgressBar>,
@@ -108,7 +108,8 @@ struct Bars {
 }
 
 impl Bars {
-    fn new(screen: Screen) -> Self {
+    /// No bar yet.
+    pub fn new(screen: Screen) -> Self {
         let style = ProgressStyle::with_template("{prefix} [{bar:20}] {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
@@ -120,7 +121,8 @@ impl Bars {
         }
     }
 
-    fn draw(&mut self, view: &ProgressView) {
+    /// Draws what is known now.
+    pub fn draw(&mut self, view: &ProgressView) {
         if view.name.is_empty() {
             return;
         }
@@ -162,7 +164,8 @@ impl Bars {
         bar.set_message(words::state(entity));
     }
 
-    fn clear(self) {
+    /// Takes every bar away.
+    pub fn clear(self) {
         let _ = self.screen.bars().clear();
     }
 }

@@ -1,5 +1,6 @@
 //! The two streams of the terminal: data on stdout, talk on stderr, lines above a progress bar.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
@@ -8,16 +9,43 @@ use proto::runtime::settings::Environment;
 use proto::runtime::telemetry::LogSink;
 
 /// Where a command talks to. Clones are the same screen.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Screen {
     bars: MultiProgress,
+    out: Sink,
+    talk: Sink,
+}
+
+/// Takes bytes as they are to be seen.
+pub type Sink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Screen").finish_non_exhaustive()
+    }
 }
 
 impl Screen {
     /// The screen of this process; four redraws a second are enough for a bar.
     pub fn new() -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4));
-        Self { bars }
+        Self {
+            bars,
+            out: Arc::new(|bytes| {
+                let mut stdout = io::stdout().lock();
+                let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+            }),
+            talk: Arc::new(|bytes| {
+                let _ = io::stderr().lock().write_all(bytes);
+            }),
+        }
+    }
+
+    /// A screen without a terminal: results and talk go to whoever takes them.
+    #[cfg(test)]
+    pub fn into(out: Sink, talk: Sink) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        Self { bars, out, talk }
     }
 
     /// The bars at the bottom of stderr.
@@ -37,13 +65,14 @@ impl Screen {
 
     /// A result on stdout, with a line end.
     ///
-    /// A reader that has seen enough (`| head`) is no error.
+    /// A reader that has seen enough (`| head`) is no error. Of nothing there is no line.
     pub fn print(&self, data: &str) {
-        self.bars.suspend(|| {
-            let mut stdout = io::stdout().lock();
-            let end = if data.ends_with('\n') { "" } else { "\n" };
-            let _ = write!(stdout, "{data}{end}").and_then(|()| stdout.flush());
-        });
+        if data.is_empty() {
+            return;
+        }
+        let end = if data.ends_with('\n') { "" } else { "\n" };
+        let text = format!("{data}{end}");
+        self.bars.suspend(|| (self.out)(text.as_bytes()));
     }
 
     /// Where log lines go.
@@ -53,8 +82,6 @@ impl Screen {
     }
 
     fn write(&self, bytes: &[u8]) {
-        self.bars.suspend(|| {
-            let _ = io::stderr().lock().write_all(bytes);
-        });
+        self.bars.suspend(|| (self.talk)(bytes));
     }
 }

@@ -120,6 +120,13 @@ impl Stop {
         self
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The same, with further lines for people.
     #[must_use]
     pub fn listing(mut self, lines: Vec<String>) -> Self {
@@ -140,6 +147,11 @@ impl Stop {
         self.0.code
     }
 
+    /// Whether this is its reason.
+    pub fn is_reason(&self, reason: &str) -> bool {
+        self.0.reason == reason
+    }
+
     /// What is wrong, in words.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -148,7 +160,9 @@ impl Stop {
     /// Prints it; returns the exit code.
     pub fn finish(self, format: Format, screen: &Screen) -> Code {
         match format {
-            Format::Table => self.to_lines().iter().for_each(|line| screen.say(line)),
+            Format::Table | Format::Wide | Format::Name => {
+                self.to_lines().iter().for_each(|line| screen.say(line))
+            }
             Format::Json | Format::Jsonl => screen.say(&self.to_json().to_string()),
         }
         self.0.code
@@ -182,7 +196,7 @@ impl Stop {
 fn code_before_start(kind: FailureKind) -> Code {
     use FailureKind as K;
     match kind {
-        K::Unreachable | K::Timeout => Code::Unreachable,
+        K::Unreachable | K::Timeout | K::NoAgent => Code::Unreachable,
         K::Denied => Code::Denied,
         K::PlanChanged | K::IdentityChanged | K::AlreadyRunning | K::Fenced => Code::WrongState,
         K::TooManyErrors => Code::Threshold,

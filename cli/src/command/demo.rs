@@ -9,8 +9,8 @@ use super::{error, mapping};
 use crate::context::Context;
 use crate::local;
 use crate::render::migration::Report;
-use crate::render::table::Table;
-use crate::render::{self, Format};
+use crate::render::record::NamedMapping;
+use crate::render::{self, Format, Style};
 use crate::stop::Stop;
 
 /// Errors that are shown.
@@ -29,7 +29,7 @@ struct Shown<'a> {
 pub async fn show(context: &Context, app: &PgConnectOptions, report: &Report) -> Result<(), Stop> {
     let samples = samples(app, report).await;
     let errors = Box::pin(errors(app, report)).await;
-    if context.output != Format::Table {
+    if context.output.is_json() {
         let mappings = samples.iter().map(|(_, mapping)| mapping).collect();
         let shown = Shown {
             report,
@@ -45,12 +45,16 @@ pub async fn show(context: &Context, app: &PgConnectOptions, report: &Report) ->
     text.push_str("\nEvery row of the source has one fate:\n");
     text.push_str("source = written + quarantined + held + filtered + skipped\n");
     if !samples.is_empty() {
-        let mut table = Table::new(&mapping::COLUMNS);
-        samples
+        let rows: Vec<NamedMapping> = samples
             .iter()
-            .for_each(|(entity, one)| table.row(mapping::row(entity, one)));
+            .map(|(entity, one)| NamedMapping::of(one, Some(entity)))
+            .collect();
+        let style = Style {
+            format: Format::Table,
+            has_headers: true,
+        };
         text.push_str("\nSome rows with their old and new ids:\n\n");
-        text.push_str(&table.render());
+        text.push_str(&render::columns(style, &rows, clock::now()));
     }
     if !errors.is_empty() {
         text.push_str("\nThe first rows that were set aside:\n\n");

@@ -1,19 +1,49 @@
-//! `drover error list`.
+//! `drover error list` and `drover error get`.
 
 use proto::domain::record::MigrationError;
+use proto::runtime::clock;
+use uuid::Uuid;
 
-use crate::args::ErrorListArgs;
+use crate::args::{ErrorGetArgs, ErrorListArgs};
 use crate::context::Context;
 use crate::exit::Code;
 use crate::local::{self, Found};
-use crate::render::table::{Align, Table};
-use crate::render::{self, Format, human};
+use crate::render::{self, Format, Style};
 use crate::stop::Stop;
 
 /// Lists the errors of a migration.
 pub async fn list(context: &Context, args: &ErrorListArgs) -> Result<Code, Stop> {
+    if args.local.local {
+        return list_local(context, args).await;
+    }
+    let remote = context.remote()?;
+    let (migration, entity) = (args.migration.as_deref(), args.entity.as_deref());
+    let migration = remote.choose(migration, entity).await?;
+    let listed = remote.errors(&migration, entity, args.limit.limit).await?;
+    context.show_listed(&listed)
+}
+
+/// Shows one error with everything it says.
+pub async fn get(context: &Context, args: &ErrorGetArgs) -> Result<Code, Stop> {
+    let remote = context.remote()?;
+    let migration = match (&args.migration, Uuid::try_parse(&args.id)) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Ok(_)) => None,
+        (None, Err(_)) => Some(remote.choose(None, None).await?),
+    };
+    let error = remote.error(&args.id, migration.as_deref()).await?;
+    match context.output {
+        Format::Table | Format::Wide => {
+            context.screen.print(&render::record::error_details(&error));
+            Ok(Code::Done)
+        }
+        Format::Json | Format::Jsonl | Format::Name => context.show(&error),
+    }
+}
+
+async fn list_local(context: &Context, args: &ErrorListArgs) -> Result<Code, Stop> {
     let found = wanted(context, args).await?;
-    let limit = i64::from(args.limit);
+    let limit = i64::from(args.limit.limit);
     let mut errors = found
         .store
         .errors(found.migration.id, args.entity.as_deref(), limit + 1, None)
@@ -25,12 +55,7 @@ pub async fn list(context: &Context, args: &ErrorListArgs) -> Result<Code, Stop>
             "only the first {limit} are shown; --limit shows more"
         ));
     }
-    let text = match context.output {
-        Format::Table => table(&errors),
-        format => render::list(format, &errors)?,
-    };
-    context.screen.print(&text);
-    Ok(Code::Done)
+    context.show_list(&errors)
 }
 
 /// The migration that is meant: the named one, or the only one that holds the entity.
@@ -61,24 +86,9 @@ async fn wanted(context: &Context, args: &ErrorListArgs) -> Result<Found, Stop> 
 
 /// Errors as a table.
 pub fn table(errors: &[MigrationError]) -> String {
-    let mut table = Table::new(&[
-        ("id", Align::Left),
-        ("entity", Align::Left),
-        ("type", Align::Left),
-        ("code", Align::Left),
-        ("key", Align::Left),
-        ("message", Align::Left),
-    ]);
-    for error in errors {
-        let id: String = error.id.to_string().chars().take(8).collect();
-        table.row([
-            id,
-            error.entity.clone().unwrap_or_default(),
-            error.error_type.to_string(),
-            error.error_code.clone(),
-            human::clip(error.source_record_id.as_deref().unwrap_or_default(), 40),
-            human::clip(&error.error_message, 60),
-        ]);
-    }
-    table.render()
+    let style = Style {
+        format: Format::Table,
+        has_headers: true,
+    };
+    render::columns(style, errors, clock::now())
 }

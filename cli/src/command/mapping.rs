@@ -1,22 +1,50 @@
-//! `drover mapping lookup`: which row a legacy row became. The id map lives beside the data, so every
-//! configured connection is asked.
+//! `drover mapping lookup` and `reverse`: which row a legacy row became, and back. The id map lives
+//! beside the data: without a controller, every configured connection is asked.
 
 use futures::future::join_all;
 use proto::domain::failure::FailureKind;
 use proto::domain::record::MigrationMapping;
 use serde_json::Value;
 
-use crate::args::LookupArgs;
+use crate::args::{LookupArgs, ReverseArgs};
 use crate::context::Context;
 use crate::exit::Code;
-use crate::local;
-use crate::render::table::{Align, Table};
-use crate::render::{self, Format};
+use crate::render::record::NamedMapping;
 use crate::stop::Stop;
 
 /// Looks one legacy key up.
 pub async fn lookup(context: &Context, args: &LookupArgs) -> Result<Code, Stop> {
-    local::require(&args.local)?;
+    if args.local.local {
+        return lookup_local(context, args).await;
+    }
+    let remote = context.remote()?;
+    let migration = remote
+        .choose(args.migration.as_deref(), Some(&args.entity))
+        .await?;
+    let found = remote
+        .lookup(&migration, &args.entity, &key(&args.key))
+        .await?;
+    show(context, &[found], Some(&args.entity))
+}
+
+/// Finds the legacy row of a new id.
+pub async fn reverse(context: &Context, args: &ReverseArgs) -> Result<Code, Stop> {
+    let remote = context.remote()?;
+    let entity = args.entity.as_deref();
+    let migration = remote.choose(args.migration.as_deref(), entity).await?;
+    let found = remote.reverse(&migration, entity, &args.id).await?;
+    show(context, &found, entity)
+}
+
+fn show(context: &Context, found: &[MigrationMapping], asked: Option<&str>) -> Result<Code, Stop> {
+    let rows: Vec<NamedMapping> = found
+        .iter()
+        .map(|mapping| NamedMapping::of(mapping, asked))
+        .collect();
+    context.show_list(&rows)
+}
+
+async fn lookup_local(context: &Context, args: &LookupArgs) -> Result<Code, Stop> {
     let places = context.connections()?.all()?;
     if places.is_empty() {
         return Err(Stop::usage("no connection is configured")
@@ -57,12 +85,7 @@ pub async fn lookup(context: &Context, args: &LookupArgs) -> Result<Code, Stop> 
         .iter()
         .for_each(|stop| context.say(format!("warning: {}", stop.message())));
     only_one_migration(&hits)?;
-    let text = match context.output {
-        Format::Table => table(entity, &hits),
-        format => render::list(format, &hits)?,
-    };
-    context.screen.print(&text);
-    Ok(Code::Done)
+    show(context, &hits, Some(entity))
 }
 
 fn only_one_migration(hits: &[MigrationMapping]) -> Result<(), Stop> {
@@ -95,66 +118,9 @@ pub fn key(arguments: &[String]) -> Vec<String> {
     arguments.to_vec()
 }
 
-/// Old and new ids as a table.
-pub fn table(entity: &str, hits: &[MigrationMapping]) -> String {
-    let mut table = Table::new(&COLUMNS);
-    hits.iter().for_each(|hit| table.row(row(entity, hit)));
-    table.render()
-}
-
-/// Columns of [`row`].
-pub const COLUMNS: [(&str, Align); 6] = [
-    ("entity", Align::Left),
-    ("source", Align::Left),
-    ("legacy-key", Align::Left),
-    ("destination", Align::Left),
-    ("new-id", Align::Left),
-    ("key", Align::Left),
-];
-
-/// One mapping as cells.
-pub fn row(entity: &str, hit: &MigrationMapping) -> [String; 6] {
-    [
-        entity.to_owned(),
-        hit.source_table.clone(),
-        hit.source_id.clone(),
-        hit.destination_table.clone(),
-        hit.destination_id.to_string(),
-        real_key(&hit.mapping_metadata),
-    ]
-}
-
-/// The row's own key in the destination, where it is not the new id: a kept one, or several columns.
-fn real_key(metadata: &Value) -> String {
-    match metadata.get("destination_key") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(key)) => key.clone(),
-        Some(Value::Object(columns)) => columns
-            .iter()
-            .map(|(column, key)| match key {
-                Value::String(key) => format!("{column}={key}"),
-                other => format!("{column}={other}"),
-            })
-            .collect::<Vec<_>>()
-            .join(" "),
-        Some(other) => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_that_is_not_the_new_id_is_shown_beside_it() {
-        let key = |metadata| real_key(&metadata);
-        assert_eq!(key(serde_json::json!({"entity": "offices"})), "");
-        assert_eq!(key(serde_json::json!({"destination_key": "1"})), "1");
-        assert_eq!(
-            key(serde_json::json!({"destination_key": {"a": "x", "b": 2}})),
-            "a=x b=2"
-        );
-    }
 
     #[test]
     fn a_composite_key_is_several_arguments_or_one_array() {

@@ -1,17 +1,26 @@
 //! One file per noun (or verb that stands alone), each with its doors only: read the arguments, call,
 //! print.
 
+mod agents;
+mod completion;
 mod demo;
 mod dev;
 mod error;
+mod file;
+mod follow;
+mod lists;
 mod machine;
 mod mapping;
 mod migration;
 mod plan;
 mod rules;
 pub mod run;
+mod stored_rules;
 
-use crate::args::{Command, ErrorCommand, MappingCommand, MigrationCommand, RulesCommand};
+use crate::args::{
+    BatchCommand, CheckpointCommand, Command, EntityCommand, ErrorCommand, MappingCommand,
+    RulesCommand,
+};
 use crate::context::Context;
 use crate::exit::{self, Code};
 use crate::stop::Stop;
@@ -24,19 +33,25 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
     match command {
         Command::Run(args) => Box::pin(run::run(context, args)).await,
         Command::Dev(args) => Box::pin(dev::run(context, args)).await,
-        Command::Migration(MigrationCommand::Get { name, local }) => {
-            migration::get(context, &name, &local).await
-        }
-        Command::Migration(MigrationCommand::List { local }) => {
-            migration::list(context, &local).await
+        Command::Migration(command) => Box::pin(migration::run(context, command)).await,
+        Command::Entity(EntityCommand::List(args)) => lists::entities(context, args).await,
+        Command::Batch(BatchCommand::List(args)) => lists::batches(context, args).await,
+        Command::Checkpoint(CheckpointCommand::List(args)) => {
+            lists::checkpoints(context, args).await
         }
         Command::Error(ErrorCommand::List(args)) => error::list(context, &args).await,
+        Command::Error(ErrorCommand::Get(args)) => error::get(context, &args).await,
         Command::Mapping(MappingCommand::Lookup(args)) => mapping::lookup(context, &args).await,
+        Command::Mapping(MappingCommand::Reverse(args)) => mapping::reverse(context, &args).await,
         Command::Rules(RulesCommand::Check { plan }) => rules::check(context, &plan).await,
         Command::Rules(RulesCommand::Explain { entity, plan }) => {
             rules::explain(context, &entity, &plan).await
         }
         Command::Rules(RulesCommand::Schema) => rules::schema(context),
+        Command::Rules(RulesCommand::List(args)) => stored_rules::list(context, &args).await,
+        Command::Rules(RulesCommand::Get(args)) => stored_rules::get(context, &args).await,
+        Command::Agent(command) => Box::pin(agents::run(context, command)).await,
+        Command::Completion(args) => completion::run(context, &args),
         Command::ExitCodes => {
             context.screen.print(&exit::text());
             Ok(Code::Done)

@@ -1,12 +1,12 @@
 //! Reads a plan file, and says what is wrong with it.
 
-use std::io::Read;
 use std::path::Path;
 
 use controller::app::RunError;
 use proto::domain::plan::{self, Plan, Problems};
 use serde_json::json;
 
+use super::file;
 use crate::exit::Code;
 use crate::stop::Stop;
 
@@ -21,14 +21,7 @@ pub struct PlanFile {
 
 /// Reads and parses a plan; `-` is stdin.
 pub fn read(path: &Path) -> Result<PlanFile, Stop> {
-    let mut text = String::new();
-    let result = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    result.map_err(|error| Stop::usage(format!("cannot read plan {}: {error}", path.display())))?;
-    parse(text)
+    parse(file::text(path)?)
 }
 
 /// Parses the text of a plan.

@@ -18,8 +18,9 @@ use crate::stop::Stop;
 pub async fn check(context: &Context, path: &Path) -> Result<Code, Stop> {
     let plan = compiled(context, path).await?;
     let text = match context.output {
-        Format::Table => table(&plan),
-        format => render::object(format, &plan)?,
+        Format::Json | Format::Jsonl => render::object(context.output, &plan)?,
+        Format::Name => names(&plan),
+        Format::Table | Format::Wide => table(&plan),
     };
     context.screen.print(&text);
     context.say(format!(
@@ -46,8 +47,8 @@ pub async fn explain(context: &Context, entity: &str, path: &Path) -> Result<Cod
     };
     let explanation = compile::explain(compiled);
     let text = match context.output {
-        Format::Table => render::explanation::text(&explanation),
-        format => render::object(format, &explanation)?,
+        Format::Json | Format::Jsonl => render::object(context.output, &explanation)?,
+        Format::Table | Format::Wide | Format::Name => render::explanation::text(&explanation),
     };
     context.screen.print(&text);
     Ok(Code::Done)
@@ -78,6 +79,11 @@ async fn compiled(context: &Context, path: &Path) -> Result<CompiledPlan, Stop> 
         Some(failure) => Stop::failed(&failure),
         None => refused(&error),
     })
+}
+
+fn names(plan: &CompiledPlan) -> String {
+    let lines = plan.entities.iter().map(|one| format!("{}\n", one.entity));
+    lines.collect()
 }
 
 fn table(plan: &CompiledPlan) -> String {

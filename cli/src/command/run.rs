@@ -1,7 +1,5 @@
 //! `drover run`: a whole migration on this machine, from start or from where it stopped.
 
-use std::process::Stdio;
-
 use controller::app::{RunOutcome, RunRequest};
 use controller::progress::ProgressView;
 use controller::store::StoreError;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 use super::METADATA_SCHEMA;
 use super::machine::{Databases, LocalAgent};
 use super::plan::{self, PlanFile};
+use crate::actor;
 use crate::args::RunArgs;
 use crate::config;
 use crate::context::Context;
@@ -73,7 +72,7 @@ pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
     );
     let request = RunRequest {
         plan_text: job.file.text,
-        created_by: created_by(context),
+        created_by: actor::name(&context.environment),
         metadata: job.metadata.clone(),
         schema: METADATA_SCHEMA.to_owned(),
     };
@@ -105,7 +104,8 @@ pub async fn drive(context: &Context, job: Job) -> Result<Ended, Stop> {
 /// Prints the result. Why it stands still, if it does, is said with the exit code.
 fn print(context: &Context, report: &Report) -> Result<(), Stop> {
     let text = match context.output {
-        Format::Table => report.render_result(clock::now()),
+        Format::Table | Format::Wide => report.render_result(clock::now()),
+        Format::Name => report.migration.name.clone(),
         format => render::object(format, report)?,
     };
     context.screen.print(&text);
@@ -173,31 +173,4 @@ async fn report(context: &Context, metadata: &PgConnectOptions, id: Uuid) -> Opt
             None
         }
     }
-}
-
-/// `user@host`, for the records.
-fn created_by(context: &Context) -> String {
-    let environment = &context.environment;
-    let user = environment
-        .get("USER")
-        .or_else(|| environment.get("LOGNAME"))
-        .map(str::to_owned)
-        .or_else(|| ask("id", "-un"));
-    let host = ask("uname", "-n");
-    format!(
-        "{}@{}",
-        user.as_deref().unwrap_or("unknown"),
-        host.as_deref().unwrap_or("localhost")
-    )
-}
-
-/// One line of a command that every Unix has.
-fn ask(program: &str, flag: &str) -> Option<String> {
-    let output = std::process::Command::new(program)
-        .arg(flag)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let line = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (!line.is_empty()).then_some(line)
 }

@@ -6,7 +6,7 @@ use proto::domain::record::EntityStatus;
 use crate::render::human;
 
 /// The line for the whole migration: phase, share, rows, rate, errors, ETA.
-pub(super) fn overall(view: &ProgressView) -> String {
+pub fn overall(view: &ProgressView) -> String {
     let totals = Totals::of(&view.entities);
     let mut parts = vec![
         view.name.clone(),
@@ -32,7 +32,7 @@ pub(super) fn overall(view: &ProgressView) -> String {
 }
 
 /// The line for an entity that has just ended, if it has.
-pub(super) fn ended(entity: &EntityProgress) -> Option<String> {
+pub fn ended(entity: &EntityProgress) -> Option<String> {
     let name = &entity.entity;
     match entity.status {
         EntityStatus::Completed => {

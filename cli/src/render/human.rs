@@ -37,6 +37,16 @@ pub fn seconds(seconds: i64) -> String {
     }
 }
 
+/// A number of milliseconds: `340ms`, `1.2s`, `2m05s`.
+pub fn milliseconds(milliseconds: i64) -> String {
+    let milliseconds = milliseconds.max(0);
+    match milliseconds {
+        0..1_000 => format!("{milliseconds}ms"),
+        1_000..60_000 => format!("{}.{}s", milliseconds / 1_000, milliseconds / 100 % 10),
+        _ => seconds(milliseconds / 1_000),
+    }
+}
+
 /// How long ago something was.
 pub fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     seconds((now - then).num_seconds())
@@ -101,6 +111,18 @@ mod tests {
         ];
         for (given, expected) in cases {
             assert_eq!(seconds(given), expected);
+        }
+    }
+
+    #[test]
+    fn short_times_are_milliseconds() {
+        for (given, expected) in [
+            (-1, "0ms"),
+            (340, "340ms"),
+            (1_299, "1.2s"),
+            (125_000, "2m05s"),
+        ] {
+            assert_eq!(milliseconds(given), expected);
         }
     }
 

@@ -179,7 +179,8 @@ pub fn state(migration: &MigrationOrchestration) -> String {
     }
 }
 
-fn entity_state(entity: &EntityMigrationStatus) -> String {
+/// Status of an entity, or that it stands still.
+pub fn entity_state(entity: &EntityMigrationStatus) -> String {
     match entity.blocked_reason {
         Some(_) => "BLOCKED".to_owned(),
         None => entity.status.as_str().to_uppercase(),

@@ -47,8 +47,16 @@ impl Table {
 
     /// The table as lines.
     pub fn render(&self) -> String {
-        let headers = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&headers).chain(&self.rows).collect();
+        let headers: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        self.lines(std::iter::once(&headers).chain(&self.rows).collect())
+    }
+
+    /// The table as lines, without its headers.
+    pub fn render_body(&self) -> String {
+        self.lines(self.rows.iter().collect())
+    }
+
+    fn lines(&self, lines: Vec<&Vec<String>>) -> String {
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|at| {
                 lines

@@ -1,0 +1,157 @@
+//! `drover migration`: from a plan to an end, by way of a controller.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::lists::LimitArgs;
+use super::local::LocalArgs;
+use super::{WantedState, duration};
+
+/// `drover migration …`.
+#[derive(Debug, Subcommand)]
+pub enum MigrationCommand {
+    /// Check a plan and store it as a new migration, to be started
+    Create(CreateArgs),
+    /// Show what a plan comes to: its entities in the order they are copied; nothing is stored
+    Plan(PlanArgs),
+    /// Start a migration
+    Start(GoOnArgs),
+    /// List all migrations, the newest first
+    List(ListArgs),
+    /// Show one migration and its entities
+    Get(GetArgs),
+    /// Follow a migration until it ends or needs you; Ctrl-C detaches
+    Watch(WatchArgs),
+    /// Wait until a migration is in a state
+    Wait(WaitArgs),
+    /// Have every agent finish the batches in hand and stop
+    Pause(PauseArgs),
+    /// Let a paused or blocked migration go on
+    Resume(ResumeArgs),
+    /// Forget a migration that is not under way; what is at the destination stays
+    Delete(DeleteArgs),
+}
+
+/// `drover migration create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// The plan file (YAML or JSON); `-` reads it from stdin
+    #[arg(short, long, value_name = "PLAN")]
+    pub file: PathBuf,
+    /// Check everything and store nothing
+    #[arg(long)]
+    pub validate_only: bool,
+    /// Agents of this region do the work; may be given several times [default: agents of any region]
+    #[arg(long, value_name = "REGION")]
+    pub region: Vec<String>,
+}
+
+/// `drover migration plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The plan file (YAML or JSON); `-` reads it from stdin
+    #[arg(short, long, value_name = "PLAN")]
+    pub file: PathBuf,
+    /// Agents of this region are asked; may be given several times [default: agents of any region]
+    #[arg(long, value_name = "REGION")]
+    pub region: Vec<String>,
+}
+
+/// `drover migration start`.
+#[derive(Debug, Args)]
+pub struct GoOnArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// The edited plan file, which takes effect now [default: the stored one]
+    #[arg(short, long, value_name = "PLAN")]
+    pub file: Option<PathBuf>,
+}
+
+/// `drover migration list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub limit: LimitArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `drover migration get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `drover migration watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+}
+
+/// How long a command waits.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PatienceArgs {
+    /// Wait at most so long; the work goes on [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub wait_timeout: Option<Duration>,
+}
+
+/// `drover migration wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// What to wait for: completed, paused, blocked, running, pausing, pending, failed or rolling_back
+    #[arg(long = "for", value_name = "state=STATE", value_parser = WantedState::parse)]
+    pub wanted: WantedState,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// `drover migration pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// Why, in words
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub reason: String,
+    /// Wait until nothing can be written any more
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// `drover migration resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    pub go_on: GoOnArgs,
+    /// Wait until work is handed out again
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// `drover migration delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// The migration's name once more; needed with --yes
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}

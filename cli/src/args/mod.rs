@@ -1,0 +1,106 @@
+//! The command line: `drover <noun> <verb>`, one file per noun.
+//!
+//! Values are only read here, never looked up. A password in an argument is refused before anything
+//! else, since every user of the machine can see it.
+
+mod agent;
+mod completion;
+mod duration;
+mod early;
+mod error;
+mod global;
+mod lists;
+mod local;
+mod mapping;
+mod migration;
+mod rules;
+mod run;
+mod wanted;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit;
+
+pub use agent::{AgentCommand, AgentListArgs, DrainArgs};
+pub use completion::CompletionArgs;
+pub use early::parse;
+pub use error::{ErrorCommand, ErrorGetArgs, ErrorListArgs};
+pub use global::{ControllerArgs, GlobalArgs};
+pub use lists::{
+    BatchCommand, BatchListArgs, CheckpointCommand, CheckpointListArgs, EntityCommand,
+    EntityListArgs,
+};
+pub use local::LocalArgs;
+pub use mapping::{LookupArgs, MappingCommand, ReverseArgs};
+pub use migration::{
+    CreateArgs, DeleteArgs, GetArgs, GoOnArgs, ListArgs, MigrationCommand, PatienceArgs, PauseArgs,
+    PlanArgs, ResumeArgs, WaitArgs, WatchArgs,
+};
+pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
+pub use run::{DevArgs, RunArgs};
+pub use wanted::WantedState;
+
+const EXAMPLES: &str = "\
+Examples:
+  drover dev --demo                 a made-up clinic, migrated on a private PostgreSQL
+  drover rules check plan.yaml      all problems of a plan, before a row moves
+  drover run plan.yaml              migrate on this machine; run it again after any interruption
+
+  drover migration create -f plan.yaml    give a plan to a controller, whose agents migrate
+  drover migration start clinic
+  drover migration watch clinic           Ctrl-C detaches; the migration goes on
+
+Connections are given as DROVER_CONNECTION_<NAME>=postgres://user:password@host/database, or in the file of
+--config, DROVER_CONFIG or ~/.config/drover/config.toml. DROVER_LOG=info shows what is going on.";
+
+/// Migrates a legacy PostgreSQL application into a new PostgreSQL schema.
+#[derive(Debug, Parser)]
+#[command(name = "drover", version, after_help = EXAMPLES, disable_help_subcommand = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The nouns, and the verbs that stand alone.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a migration on this machine, or go on with it
+    Run(RunArgs),
+    /// Bring up a private PostgreSQL to try things out
+    Dev(DevArgs),
+    /// Create, start, watch and stop migrations
+    #[command(subcommand)]
+    Migration(MigrationCommand),
+    /// See how far each entity is
+    #[command(subcommand)]
+    Entity(EntityCommand),
+    /// Look at the batches of an entity
+    #[command(subcommand)]
+    Batch(BatchCommand),
+    /// Look at the positions that were reached
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// Look at rows that could not be migrated
+    #[command(subcommand)]
+    Error(ErrorCommand),
+    /// Find out which row became which
+    #[command(subcommand)]
+    Mapping(MappingCommand),
+    /// Work on plans, and look at the rules that were stored
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// See who works, and take agents out of work
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Print a completion script for a shell
+    Completion(CompletionArgs),
+    /// Print what the exit codes mean
+    #[command(long_about = exit::text())]
+    ExitCodes,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The controllers, asked over gRPC: one method per thing that commands want, records in and out.
+//!
+//! The only place of the CLI that knows generated messages. Everything here fails over to another
+//! controller, tries again within its deadline, and ends with a [`Stop`].
+
+mod address;
+mod agent;
+mod ask;
+mod choose;
+mod connection;
+mod error;
+mod lists;
+mod mapping;
+mod migration;
+mod page;
+mod refusal;
+mod route;
+mod rules;
+mod settings;
+mod stop;
+mod tls;
+mod watch;
+
+use proto::wire::WireError;
+
+use crate::context::Context;
+use crate::exit::Code;
+use crate::stop::Stop;
+use connection::Connection;
+use settings::Settings;
+
+pub use migration::GoOn;
+pub use page::Listed;
+pub use watch::{Update, Watch};
+
+/// Largest answer that is taken, in bytes: a page of errors with their rows.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// The controllers of an installation.
+#[derive(Debug)]
+pub struct Remote {
+    connection: Connection,
+}
+
+impl Remote {
+    /// Reads flags and environment; asks nobody yet.
+    pub fn new(context: &Context) -> Result<Self, Stop> {
+        let settings = Settings::of(&context.global, &context.environment)?;
+        Self::with(settings, context)
+    }
+
+    fn with(settings: Settings, context: &Context) -> Result<Self, Stop> {
+        let connection =
+            Connection::new(settings, context.screen.clone(), context.shutdown.token())?;
+        Ok(Self { connection })
+    }
+
+    fn request_id(&self) -> String {
+        self.connection.request_id()
+    }
+}
+
+/// The record of an answer.
+fn record<M, R: TryFrom<M, Error = WireError>>(message: Option<M>) -> Result<R, Stop> {
+    let message = message.ok_or_else(|| unreadable("it is empty"))?;
+    R::try_from(message).map_err(|error| unreadable(&error.to_string()))
+}
+
+/// The records of an answer.
+fn records<M, R: TryFrom<M, Error = WireError>>(messages: Vec<M>) -> Result<Vec<R>, Stop> {
+    messages
+        .into_iter()
+        .map(|message| record(Some(message)))
+        .collect()
+}
+
+fn unreadable(why: &str) -> Stop {
+    Stop::new(
+        Code::Failed,
+        "ANSWER_UNREADABLE",
+        format!("the controller's answer cannot be read: {why}"),
+    )
+    .hinting("controller and command should be of one version: `drover --version`")
+}
