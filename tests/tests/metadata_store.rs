@@ -239,7 +239,7 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
     assert_eq!((done.progress_percentage, done.error_count), (100.0, 4));
     assert!(done.completed_at > done.started_at);
 
-    let checkpoints = store.checkpoints(id, 100).await?;
+    let checkpoints = store.checkpoints(id, None, 100, None).await?;
     assert_eq!(checkpoints.len(), 5);
     assert_eq!(
         checkpoints[0].checkpoint_type,
@@ -415,7 +415,7 @@ async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()
     assert_eq!(entities[0].last_batch_number, 1);
     assert!(
         store
-            .checkpoints(id, 9)
+            .checkpoints(id, None, 9, None)
             .await?
             .iter()
             .all(|checkpoint| !checkpoint.is_resumable)
@@ -526,10 +526,15 @@ async fn a_migration_is_found_by_name_id_and_the_beginning_of_its_id() -> anyhow
 #[tokio::test]
 async fn the_era_rises_with_every_start() -> anyhow::Result<()> {
     let World { store, .. } = world().await?;
-    assert_eq!(store.next_era(0).await?, 1);
-    assert_eq!(store.next_era(0).await?, 2);
-    assert_eq!(store.next_era(40).await?, 41);
-    assert!(store.next_era(proto::domain::token::MAX_ERA).await.is_err());
+    assert_eq!(store.raise_era(0, "c", 7).await?, 1);
+    assert_eq!(store.raise_era(0, "c", 7).await?, 2);
+    assert_eq!(store.raise_era(40, "c", 7).await?, 41);
+    assert!(
+        store
+            .raise_era(proto::domain::token::MAX_ERA, "c", 7)
+            .await
+            .is_err()
+    );
     Ok(())
 }
 
@@ -570,6 +575,6 @@ async fn first_starts_side_by_side_make_one_schema() -> anyhow::Result<()> {
     three?.close().await;
     let reader = Store::open_existing(options, DEFAULT_SCHEMA).await?;
     assert_eq!(reader.list_migrations(10, None).await?, []);
-    assert!(reader.next_era(0).await.is_err());
+    assert!(reader.raise_era(0, "c", 7).await.is_err());
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::app::AgentSettings;
-use controller::registry::AgentLink;
+use agent::session::Identity;
+use controller::fleet::AgentLink;
 use proto::domain::failure::Failure;
-use proto::domain::frame::{AgentFrame, ControllerFrame};
+use proto::domain::frame::{AgentFrame, Order};
 use proto::lease::MemoryLeaseStore;
 use proto::runtime::pipe;
 use sqlx::postgres::PgConnectOptions;
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::stop::Stop;
 
 /// Frames that may be under way in each direction.
-const PIPE_CAPACITY: usize = 64;
+const PIPE_CAPACITY: usize = 1024;
 /// How long the agent may take to end once the controller has.
 const END_WITHIN: Duration = Duration::from_secs(15);
 
@@ -66,11 +67,14 @@ pub struct LocalAgent {
 impl LocalAgent {
     /// Starts an agent with these connections; link and leases are shared with the controller.
     pub fn start(context: &Context, databases: &Databases, lanes: u32) -> (Shared, Self) {
-        let (controller_end, agent_end) = pipe::pair::<ControllerFrame, AgentFrame>(PIPE_CAPACITY);
+        let (controller_end, agent_end) = pipe::pair::<Order, AgentFrame>(PIPE_CAPACITY);
         let settings = AgentSettings {
-            agent_id: "local".to_owned(),
-            region: "local".to_owned(),
-            capacity: lanes,
+            identity: Identity {
+                agent_id: "local".to_owned(),
+                region: "local".to_owned(),
+                labels: BTreeMap::new(),
+                capacity: lanes,
+            },
             connections: databases.connections.clone(),
         };
         // Its own signal: on Ctrl-C the controller lets it finish the batch in hand.

@@ -4,17 +4,20 @@
 //! what they mean is the same. Everything that touches a source or destination is work an agent
 //! does: an assignment of a partition, or a [`Query`] with a deadline.
 
+mod query;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::catalog::{Catalog, Probe, TableName};
+use super::catalog::TableName;
 use super::compiled::{CompiledPlan, Consistency};
 use super::failure::Failure;
 use super::key::{KeyRange, KeyValue};
-use super::record::MigrationMapping;
+
+pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -265,204 +268,6 @@ pub struct RowError {
     pub is_held: bool,
     /// By the destination's clock.
     pub occurred_at: DateTime<Utc>,
-}
-
-/// A query with its number and deadline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QueryCall {
-    /// Number that the answer carries.
-    pub query_id: u64,
-    /// The migration it is about; none before there is one.
-    pub migration_id: Option<Uuid>,
-    /// The agent gives up after this many milliseconds.
-    pub deadline_ms: u64,
-    /// Connections it is about.
-    pub connections: Connections,
-    /// What is asked.
-    pub query: Query,
-}
-
-/// The two connection names of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connections {
-    /// Name of the source connection.
-    pub source: String,
-    /// Name of the destination connection.
-    pub destination: String,
-}
-
-/// Work at a source or destination that is no partition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Query {
-    /// Which servers are behind the two connections.
-    Identify,
-    /// Tables of one side, and types of free expressions.
-    ReadCatalog {
-        /// The side.
-        side: Side,
-        /// Tables to describe; those that do not exist are left out of the answer.
-        tables: Vec<TableName>,
-        /// Expressions to type (source only).
-        probes: Vec<Probe>,
-    },
-    /// Prepares every SELECT without running it, and checks that row level security hides nothing.
-    CheckPlan(Box<CompiledPlan>),
-    /// What the destination's `drover` schema knows of a migration of that name.
-    ReadState {
-        /// The plan's name.
-        name: String,
-    },
-    /// Installs or upgrades the `drover` schema and records the start state; idempotent.
-    Prepare(Box<PrepareOrder>),
-    /// Exports a snapshot on the source and holds it, checking that nothing was written since the
-    /// snapshot of an earlier process where there was one.
-    HoldSnapshot {
-        /// The migration.
-        migration_id: Uuid,
-        /// Tables whose writes matter.
-        tables: Vec<TableName>,
-    },
-    /// Bounds that cut an entity into about `parts` partitions, and its number of rows.
-    Sample {
-        /// The entity.
-        entity: String,
-        /// Wished number of partitions, at least 1.
-        parts: u32,
-    },
-    /// Stores every partition of a run in one transaction, and drops what is rebuilt after the load.
-    BeginLoad {
-        /// The migration.
-        migration_id: Uuid,
-        /// Attempt.
-        attempt: i32,
-        /// All partitions of all active entities.
-        partitions: Vec<NewPartition>,
-    },
-    /// Settles self references of an entity whose rows are all there.
-    Settle {
-        /// The entity.
-        entity: String,
-        /// Its settling partition.
-        partition_id: Uuid,
-        /// Token for it.
-        token: i64,
-    },
-    /// Rebuilds primary, unique and other indexes of an entity's table, and its id map's key.
-    RebuildKeys {
-        /// The entity.
-        entity: String,
-    },
-    /// Puts back and validates the foreign keys, checks that nothing is left to put back, ANALYZE.
-    RebuildForeignKeys,
-    /// Batches of a partition after a position, out of the ledger.
-    ReadLedger {
-        /// The partition.
-        partition_id: Uuid,
-        /// Batches with a higher seq are returned.
-        after_seq: i64,
-        /// At most so many.
-        limit: u32,
-    },
-    /// Marks the migration's attempt as completed in the destination.
-    FinishRun {
-        /// The migration.
-        migration_id: Uuid,
-    },
-    /// Fences partitions whose holder is gone under the controller's own token, so that nothing can
-    /// commit any more.
-    Seal {
-        /// The partitions.
-        partitions: Vec<Uuid>,
-        /// Attempt.
-        attempt: i32,
-        /// A token higher than any they have.
-        token: i64,
-    },
-    /// The new id of a legacy row.
-    LookupMapping {
-        /// The migration.
-        migration_id: Uuid,
-        /// The entity.
-        entity: String,
-        /// The key.
-        key: KeyValue,
-    },
-    /// The legacy rows of a new id.
-    ReverseMapping {
-        /// The migration.
-        migration_id: Uuid,
-        /// The entity; all of them where there is none.
-        entity: Option<String>,
-        /// The new id, or the kept key.
-        destination_id: String,
-    },
-}
-
-/// What `Prepare` needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PrepareOrder {
-    /// The migration.
-    pub migration_id: Uuid,
-    /// Attempt.
-    pub attempt: i32,
-    /// Start of the run; kept when the destination already has one for this attempt.
-    pub run_now: DateTime<Utc>,
-    /// The plan.
-    pub plan: CompiledPlan,
-}
-
-/// A partition to be stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NewPartition {
-    /// Deterministic per migration, attempt, entity and number.
-    pub partition_id: Uuid,
-    /// The entity.
-    pub entity: String,
-    /// Number within the entity, from 0, in key order.
-    pub number: i32,
-    /// Keys it covers.
-    pub range: KeyRange,
-    /// Hash of the entity.
-    pub entity_hash: String,
-}
-
-/// Answers, variant by variant as in [`Query`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QueryAnswer {
-    /// To `Identify`.
-    Identities {
-        /// The source's.
-        source: DatabaseIdentity,
-        /// The destination's.
-        destination: DatabaseIdentity,
-    },
-    /// To `ReadCatalog`.
-    Catalog(Catalog),
-    /// To `CheckPlan`: problems as (entity, words); empty when all is well.
-    PlanProblems(Vec<(String, String)>),
-    /// To `ReadState` and `Prepare`: none where the destination knows nothing.
-    State(Option<Box<DestinationState>>),
-    /// To `HoldSnapshot`.
-    Snapshot(HeldSnapshot),
-    /// To `Sample`.
-    Sampled {
-        /// Inner bounds in key order; n bounds make n + 1 partitions.
-        bounds: Vec<KeyValue>,
-        /// Rows that the filter lets through.
-        records_total: i64,
-        /// It was counted, not estimated.
-        is_exact: bool,
-    },
-    /// To `Settle`: the batches it made.
-    Settled(Vec<BatchReport>),
-    /// To `ReadLedger`.
-    Ledger(Vec<BatchReport>),
-    /// To `LookupMapping` and `ReverseMapping`.
-    Mappings(Vec<MigrationMapping>),
-    /// To everything that only has to happen.
-    Done,
 }
 
 /// Which server and database a connection leads to.
