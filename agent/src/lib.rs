@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod batch;
+pub mod config;
 pub mod connect;
 pub mod desk;
 pub mod failure;

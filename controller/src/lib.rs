@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod commands;
+pub mod config;
 pub mod crew;
 pub mod era;
 pub mod fleet;

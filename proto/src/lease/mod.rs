@@ -8,6 +8,7 @@
 //! Every call ends within the store's own deadline. Failures of the server itself are
 //! [`LeaseError::Unavailable`] after the store's retries; everything else is a definite answer.
 
+mod config;
 mod etcd;
 mod held;
 mod memory;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use config::RawEtcd;
 pub use etcd::{EtcdLeaseStore, EtcdLogin, EtcdSettings, EtcdTls};
 use held::Held;
 pub use memory::MemoryLeaseStore;

@@ -1,10 +1,25 @@
-//! The environment as a value, and secrets that do not print themselves.
+//! The environment as a value, secrets that do not print themselves, and how settings are put together.
 //!
 //! Everything that reads settings takes an [`Environment`], so that tests run side by side and no
-//! library of ours asks the process.
+//! library of ours asks the process. A server lays [`Layers`] (file, environment, flags) over each other,
+//! reads a struct of plain values out of them, and makes its configuration of that with a [`Check`], which
+//! collects every problem with its place.
+
+mod check;
+pub mod database_url;
+mod layers;
+mod leave;
+mod sections;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use check::{Check, Invalid, Origin, Read, SettingProblem, parse_duration};
+pub use layers::{Layers, choose_file};
+pub use leave::{Leave, go_on};
+pub use sections::{LogSettings, RawClientTls, RawLog, RawServerTls};
+pub use shape::{Kind, Shape};
 
 /// The environment variables of a process, or made-up ones.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -93,21 +108,4 @@ impl fmt::Debug for Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_and_secrets_are_never_printed() {
-        let environment = Environment::from_iter([("PASSWORD", "hunter2")]);
-        assert_eq!(format!("{environment:?}"), r#"{"PASSWORD"}"#);
-        assert_eq!(format!("{:?}", Secret::new("hunter2")), "***");
-    }
-
-    #[test]
-    fn an_empty_variable_is_unset() {
-        let environment = Environment::from_iter([("A", ""), ("B", "TRUE"), ("C", "yes")]);
-        assert_eq!(environment.get("A"), None);
-        assert!(environment.is_true("B") && !environment.is_true("C") && !environment.is_true("D"));
-        assert_eq!(environment.iter().count(), 2);
-    }
-}
+mod tests;

@@ -151,6 +151,11 @@ fn log_filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
         .map_err(TelemetryError::Filter)
 }
 
+/// Whether a text is a log filter, such as a level.
+pub fn is_filter(text: &str) -> bool {
+    log_filter(text).is_ok()
+}
+
 /// The formatter writes an event in one piece.
 struct LineWriter(LogSink);
 

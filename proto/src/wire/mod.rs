@@ -27,6 +27,9 @@ use uuid::Uuid;
 pub use entity::entity_status;
 use json::{read_json, read_object, write_json, write_object};
 
+/// Port of a controller whose address names none.
+pub const PORT: u16 = 7420;
+
 /// A message or record that has no counterpart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

@@ -1,8 +1,5 @@
-//! Connection URLs: which are taken, and what may be said about them.
-
-use std::str::FromStr;
-
-use sqlx::postgres::PgConnectOptions;
+//! URLs of PostgreSQL databases: which are taken, and what may be said about them. Text only: the driver
+//! makes its options of what comes out.
 
 /// Parameters that the driver understands.
 const KNOWN: [&str; 17] = [
@@ -38,20 +35,42 @@ const IGNORED: [&str; 8] = [
     "pool_mode",
 ];
 
-/// The options of a URL. The problem says what is wrong without repeating any of it.
-pub fn parse(text: &str) -> Result<PgConnectOptions, String> {
+/// Why a text is no URL that we take. Its words repeat nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlProblem {
+    /// It begins with something else.
+    #[error("must be a URL like postgres://user:password@host:5432/database")]
+    Scheme,
+    /// A `#`, `/` or `?` of a password would cut it.
+    #[error(
+        "special characters in user or password must be percent-encoded, for instance `#` as %23, `/` as \
+         %2F, `?` as %3F"
+    )]
+    Unencoded,
+    /// A parameter that nobody knows; its name.
+    #[error("unknown parameter `{0}`")]
+    Parameter(String),
+    /// The driver does not take it.
+    #[error(
+        "is not a valid connection URL: look at the port, at sslmode, and at characters that must be \
+         percent-encoded"
+    )]
+    Driver,
+}
+
+/// What of a URL goes to the driver.
+///
+/// # Errors
+/// See [`UrlProblem`].
+pub fn for_driver(text: &str) -> Result<String, UrlProblem> {
     let text = text.trim();
     if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-        return Err("must be a URL like postgres://user:password@host:5432/database".to_owned());
+        return Err(UrlProblem::Scheme);
     }
     let (address, query) = text.split_once('?').unwrap_or((text, ""));
     let path = address.splitn(4, '/').nth(3).unwrap_or_default();
     if text.contains('#') || path.contains('@') || query.contains('@') {
-        return Err(
-            "special characters in user or password must be percent-encoded, \
-                    for instance `#` as %23, `/` as %2F, `?` as %3F"
-                .to_owned(),
-        );
+        return Err(UrlProblem::Unencoded);
     }
     let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -59,18 +78,12 @@ pub fn parse(text: &str) -> Result<PgConnectOptions, String> {
         if KNOWN.contains(&name) || name.starts_with("options[") {
             kept.push(pair);
         } else if !IGNORED.contains(&name) {
-            return Err(format!("unknown parameter `{name}`"));
+            return Err(UrlProblem::Parameter(name.to_owned()));
         }
     }
-    let url = if kept.is_empty() {
-        address.to_owned()
-    } else {
-        format!("{address}?{}", kept.join("&"))
-    };
-    PgConnectOptions::from_str(&url).map_err(|_| {
-        "is not a valid connection URL: look at the port, at sslmode, and at characters that must be \
-         percent-encoded"
-            .to_owned()
+    Ok(match kept.is_empty() {
+        true => address.to_owned(),
+        false => format!("{address}?{}", kept.join("&")),
     })
 }
 
@@ -92,10 +105,4 @@ pub fn holds_password(text: &str) -> bool {
             pair.strip_prefix("password=")
                 .is_some_and(|password| !password.is_empty())
         })
-}
-
-/// Where options lead, without credentials.
-pub fn describe(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or("the user's database");
-    format!("{}:{}/{database}", options.get_host(), options.get_port())
 }

@@ -1,4 +1,4 @@
-//! The configuration file, and the files that it names.
+//! `[connections]` of a configuration file, and the files that it names.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,12 +8,12 @@ use proto::runtime::settings::Secret;
 use sqlx::postgres::PgConnectOptions;
 use toml::{Table, Value};
 
-use super::parse;
-use crate::stop::Stop;
+use super::error::ConnectionsError;
+use super::parse_at;
 
 /// One `[connections.NAME]`, checked.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub struct Entry {
     place: String,
     url: Url,
     password_file: Option<PathBuf>,
@@ -27,10 +27,10 @@ enum Url {
 
 impl Entry {
     /// Reads the files it names.
-    pub(super) fn options(&self) -> Result<PgConnectOptions, Stop> {
+    pub(super) fn options(&self) -> Result<PgConnectOptions, ConnectionsError> {
         let options = match &self.url {
-            Url::Text(text) => parse(&self.place, text.expose())?,
-            Url::File(path) => parse(&self.place, read_secret(path, &self.place)?.expose())?,
+            Url::Text(text) => parse_at(&self.place, text.expose())?,
+            Url::File(path) => parse_at(&self.place, read_secret(path, &self.place)?.expose())?,
         };
         match &self.password_file {
             Some(path) => Ok(options.password(read_secret(path, &self.place)?.expose())),
@@ -39,40 +39,42 @@ impl Entry {
     }
 }
 
-/// Every connection of the file. A missing file is empty unless it must be there.
-pub(super) fn read(path: &Path, must_exist: bool) -> Result<BTreeMap<String, Entry>, Stop> {
+/// Every connection of a file that has nothing else. A missing file is empty unless it must be there.
+pub(super) fn read(
+    path: &Path,
+    must_exist: bool,
+) -> Result<BTreeMap<String, Entry>, ConnectionsError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {
             return Ok(BTreeMap::new());
         }
-        Err(error) => {
-            return Err(Stop::usage(format!(
-                "configuration file {}: {error}",
-                path.display()
-            )));
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(ConnectionsError::ReadFile { path, source });
         }
     };
     let base = path.parent().unwrap_or(Path::new("."));
-    check(&text, base).map_err(|problems| {
-        Stop::usage(format!(
-            "configuration file {} is not valid",
-            path.display()
-        ))
-        .listing(problems)
+    check(&text, base).map_err(|problems| ConnectionsError::CheckFile {
+        path: path.to_owned(),
+        problems,
     })
 }
 
 /// A secret out of a file: its content without the line end.
-pub(super) fn read_secret(path: &Path, place: &str) -> Result<Secret, Stop> {
+pub(super) fn read_secret(path: &Path, place: &str) -> Result<Secret, ConnectionsError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
-        Err(error) => Err(Stop::usage(format!("{place}: {}: {error}", path.display()))),
+        Err(source) => Err(ConnectionsError::ReadSecret {
+            place: place.to_owned(),
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
-/// The connections of a configuration text, or every problem of it. The parser's own words are not
-/// repeated: they quote the line, which may hold a password.
+/// The connections of a text that has nothing else, or every problem of it. The parser's own words are
+/// not repeated: they quote the line, which may hold a password.
 pub(super) fn check(text: &str, base: &Path) -> Result<BTreeMap<String, Entry>, Vec<String>> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -84,11 +86,7 @@ pub(super) fn check(text: &str, base: &Path) -> Result<BTreeMap<String, Entry>, 
     for (key, value) in &table {
         match (key.as_str(), value) {
             ("connections", Value::Table(connections)) => {
-                for (name, value) in connections {
-                    if let Some(entry) = entry(name, value, base, &mut problems) {
-                        entries.insert(name.clone(), entry);
-                    }
-                }
+                entries.extend(check_entries(connections, base, &mut problems));
             }
             ("connections", _) => problems.push("connections: must be a table".to_owned()),
             (key, _) => problems.push(format!("{key}: unknown key; only `connections` is known")),
@@ -99,6 +97,21 @@ pub(super) fn check(text: &str, base: &Path) -> Result<BTreeMap<String, Entry>, 
     } else {
         Err(problems)
     }
+}
+
+/// The entries of a table `connections`; those with problems are left out. Paths are relative to `base`.
+pub fn check_entries(
+    connections: &Table,
+    base: &Path,
+    problems: &mut Vec<String>,
+) -> BTreeMap<String, Entry> {
+    let mut entries = BTreeMap::new();
+    for (name, value) in connections {
+        if let Some(entry) = entry(name, value, base, problems) {
+            entries.insert(name.clone(), entry);
+        }
+    }
+    entries
 }
 
 fn entry(name: &str, value: &Value, base: &Path, problems: &mut Vec<String>) -> Option<Entry> {
