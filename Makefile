@@ -26,7 +26,9 @@ build: setup
 	cargo build --release --locked -p drover-cli
 
 # The end-to-end tests run the binary that stands beside them.
-test: setup ## every test, on private PostgreSQL servers
+test: ## every test, on private PostgreSQL servers
+	@sh deploy/setup.sh clients
+	@sh deploy/clients.sh >/dev/null
 	cargo build --locked -p drover-cli
 	cargo test --workspace --locked
 

@@ -4,7 +4,11 @@
 # anything is built. With everything there it does nothing. On Debian and Ubuntu it installs what is missing, as root or
 # through sudo; elsewhere it says what to install and exits with 1. It installs programs only: no database cluster
 # is created and no service is started or enabled, since Drover starts private servers of its own.
+#
+#   deploy/setup.sh [clients]      clients: also what deploy/clients.sh needs, node with npm and python3 with venv
 set -eu
+clients=no
+[ "${1:-}" != clients ] || clients=yes
 
 say() { echo "setup: $*" >&2; }
 
@@ -46,11 +50,26 @@ have_protoc() {
     return $ok
 }
 
+# The oldest that the clients' packages work with; a node that somebody installed need not come with Debian's npm.
+have_node() {
+    command -v npm >/dev/null && command -v node >/dev/null &&
+        node -e 'const [a, b] = process.versions.node.split("."); process.exit(+a > 18 || (+a === 18 && +b >= 14) ? 0 : 1)'
+}
+
+# Debian packages the part of venv that installs pip apart.
+have_python() {
+    command -v python3 >/dev/null &&
+        python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
 look() {
     missing=
     have_postgres || missing="$missing postgres"
     have_etcd || missing="$missing etcd"
     have_protoc || missing="$missing protoc"
+    [ $clients = yes ] || return 0
+    have_node || missing="$missing node"
+    have_python || missing="$missing python"
 }
 
 # --- Rust: wanted, not installed ----------------------------------------------------------------------------------------
@@ -83,6 +102,7 @@ give_up() {
     say "  Debian, Ubuntu: apt-get install postgresql etcd-server protobuf-compiler libprotobuf-dev"
     say "  Fedora:         dnf install postgresql-server postgresql-contrib etcd protobuf-compiler protobuf-devel"
     say "  macOS:          brew install postgresql@17 etcd protobuf"
+    [ $clients = no ] || say "  and for the clients node >= 18.14 with npm, python3 >= 3.10 with venv (nodejs, npm, python3-venv)"
     say "No server needs to run. If PostgreSQL is in an unusual place, name its bin directory in DROVER_POSTGRES_BIN."
     exit 1
 }
@@ -138,6 +158,8 @@ install_missing() {
             postgres) packages="$packages postgresql" ;;
             etcd) if known_to_apt etcd-server; then packages="$packages etcd-server"; else packages="$packages etcd"; fi ;;
             protoc) packages="$packages protobuf-compiler libprotobuf-dev" ;;
+            node) packages="$packages nodejs$(command -v npm >/dev/null || echo ' npm')" ;;
+            python) packages="$packages python3 python3-venv" ;;
             esac
         done
     }

@@ -6,7 +6,11 @@
 pub mod app;
 pub mod batch;
 pub mod connect;
+pub mod desk;
 pub mod failure;
+pub mod lanes;
+pub mod membership;
+pub mod outbox;
 pub mod pool;
 pub mod query;
 pub mod run;
@@ -14,5 +18,6 @@ pub mod session;
 pub mod sink;
 pub mod sizer;
 pub mod source;
+pub mod supervisor;
 pub mod transform;
 pub mod worker;

@@ -1,116 +1,27 @@
 //! Answers the controller's queries: everything at a source or destination that is no partition.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
-    Connections, DatabaseIdentity, PrepareOrder, Query, QueryAnswer, QueryCall, RunOrder, Side,
+    Connections, DatabaseIdentity, PrepareOrder, Query, QueryAnswer, QueryCall, Side,
 };
-use sqlx::postgres::PgConnectOptions;
-use tokio::sync::RwLock;
-use tokio::time::sleep;
+use proto::wire::agent_stream::query_name;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use crate::connect::{Purpose, open};
+use crate::desk::Desk;
 use crate::pool::Server;
-use crate::run::{EntityContext, RunContext};
-use crate::sink::{self, install, ledger, load, rebuild, settle, state};
-use crate::source::snapshot::SnapshotHolder;
+use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
 use crate::source::{catalog, check, sample};
 
-/// How often connections that nobody needs are looked for.
-const TIDY: Duration = Duration::from_secs(30);
-
-/// What an agent's process knows: its connections, the snapshot it holds, the run it works on.
-pub struct Desk {
-    /// This process.
-    pub holder: Uuid,
-    /// Connections by the name that plans use.
-    pub connections: BTreeMap<String, Server>,
-    /// The run's snapshot.
-    pub snapshot: SnapshotHolder,
-    run: RwLock<Option<Result<Arc<RunContext>, Failure>>>,
-}
-
 impl Desk {
-    /// A desk with connections and nothing to do.
-    pub fn new(holder: Uuid, connections: BTreeMap<String, PgConnectOptions>) -> Self {
-        let servers = connections.into_iter();
-        Self {
-            holder,
-            connections: servers
-                .map(|(name, options)| (name, Server::new(options)))
-                .collect(),
-            snapshot: SnapshotHolder::default(),
-            run: RwLock::new(None),
-        }
-    }
-
-    /// Keeps the snapshot alive and closes connections that nobody needs, until it is dropped.
-    pub async fn keep(&self) {
-        let tidy = async {
-            loop {
-                sleep(TIDY).await;
-                for server in self.connections.values() {
-                    server.close_old().await;
-                }
-            }
-        };
-        tokio::join!(self.snapshot.keep_alive(), tidy);
-    }
-
-    /// Closes the connections that wait.
-    pub async fn close_idle(&self) {
-        for server in self.connections.values() {
-            server.close_idle().await;
-        }
-    }
-
-    /// Takes up a run; what is asked or assigned next finds it, or why it could not be taken up.
-    pub async fn begin_run(&self, order: RunOrder) {
-        let context = self.context(order).await;
-        *self.run.write().await = Some(context.map(Arc::new));
-    }
-
-    async fn context(&self, order: RunOrder) -> Result<RunContext, Failure> {
-        let source = self.connection(&order.plan.source)?.clone();
-        let destination = self.connection(&order.plan.destination)?.clone();
-        let mut connection = open(&destination, Purpose::Write).await?;
-        let numbers = install::entity_numbers(&mut connection, order.migration_id).await?;
-        destination.give_back(Purpose::Write, connection).await;
-        RunContext::new(order, source, destination, self.holder, &numbers)
-    }
-
-    /// The run that is worked on.
-    pub async fn run(&self) -> Result<Arc<RunContext>, Failure> {
-        self.run.read().await.clone().unwrap_or_else(|| {
-            Err(Failure::new(
-                FailureKind::Internal,
-                "no run was ordered before this work",
-            ))
-        })
-    }
-
-    fn connection(&self, name: &str) -> Result<&Server, Failure> {
-        self.connections.get(name).ok_or_else(|| {
-            Failure::new(
-                FailureKind::Denied,
-                format!(
-                    "connection {name} is not configured: set DROVER_CONNECTION_{}",
-                    name.to_uppercase().replace('-', "_")
-                ),
-            )
-        })
-    }
-
     /// Answers a query before its deadline.
     pub async fn answer(&self, call: QueryCall) -> Result<Box<QueryAnswer>, Failure> {
         let deadline = Duration::from_millis(call.deadline_ms);
         let name = query_name(&call.query);
-        let work = self.dispatch(call.connections, call.query);
+        let work = self.dispatch(call.connections, call.migration_id, call.query);
         match tokio::time::timeout(deadline, work.instrument(info_span!("query", name))).await {
             Ok(answer) => answer.map(Box::new),
             Err(_) => Err(Failure::new(
@@ -123,8 +34,14 @@ impl Desk {
     async fn dispatch(
         &self,
         connections: Connections,
+        migration_id: Option<Uuid>,
         query: Query,
     ) -> Result<QueryAnswer, Failure> {
+        let of_run = || {
+            migration_id.ok_or_else(|| {
+                Failure::new(FailureKind::Internal, "the question names no migration")
+            })
+        };
         let source = self.connection(&connections.source)?;
         let destination = self.connection(&connections.destination)?;
         match query {
@@ -174,7 +91,7 @@ impl Desk {
                 migration_id,
                 tables,
             } => self
-                .snapshot
+                .snapshot(migration_id)
                 .hold(source, destination, migration_id, &tables)
                 .await
                 .map(QueryAnswer::Snapshot),
@@ -201,11 +118,11 @@ impl Desk {
                 let mut connection = open(destination, Purpose::Write).await?;
                 state::finish(&mut connection, migration_id).await?;
                 destination.give_back(Purpose::Write, connection).await;
-                self.snapshot.let_go().await;
+                self.end_run(migration_id).await;
                 Ok(QueryAnswer::Done)
             }
             Query::Sample { entity, parts } => {
-                let (run, entity) = self.entity(&entity).await?;
+                let (run, entity) = self.entity(of_run()?, &entity).await?;
                 let found = sample::sample(&run, &entity, parts).await?;
                 Ok(QueryAnswer::Sampled {
                     bounds: found.bounds,
@@ -218,29 +135,52 @@ impl Desk {
                 partition_id,
                 token,
             } => {
-                let (run, entity) = self.entity(&entity).await?;
+                let (run, entity) = self.entity(of_run()?, &entity).await?;
                 settle::settle(&run, &entity, partition_id, token)
                     .await
                     .map(QueryAnswer::Settled)
             }
             Query::RebuildKeys { entity } => {
-                let (run, entity) = self.entity(&entity).await?;
+                let (run, entity) = self.entity(of_run()?, &entity).await?;
                 rebuild::rebuild_keys(destination, run.order.migration_id, entity.entity_no)
                     .await?;
                 Ok(QueryAnswer::Done)
             }
+            Query::Seal {
+                partitions,
+                attempt,
+                token,
+            } => {
+                let mut connection = open(destination, Purpose::Write).await?;
+                seal::seal(&mut connection, &partitions, attempt, token).await?;
+                destination.give_back(Purpose::Write, connection).await;
+                Ok(QueryAnswer::Done)
+            }
+            Query::LookupMapping {
+                migration_id,
+                entity,
+                key,
+            } => lookup::lookup_in(destination, migration_id, &entity, &key)
+                .await
+                .map(QueryAnswer::Mappings),
+            Query::ReverseMapping {
+                migration_id,
+                entity,
+                destination_id,
+            } => lookup::reverse(
+                destination,
+                migration_id,
+                entity.as_deref(),
+                &destination_id,
+            )
+            .await
+            .map(QueryAnswer::Mappings),
             Query::RebuildForeignKeys => {
-                let run = self.run().await?;
+                let run = self.run(of_run()?).await?;
                 rebuild::rebuild_foreign_keys(destination, run.order.migration_id).await?;
                 Ok(QueryAnswer::Done)
             }
         }
-    }
-
-    async fn entity(&self, name: &str) -> Result<(Arc<RunContext>, Arc<EntityContext>), Failure> {
-        let run = self.run().await?;
-        let entity = run.entity(name)?;
-        Ok((run, entity))
     }
 }
 
@@ -272,22 +212,4 @@ async fn prepare(
     let found = state::read_state(&mut connection, &order.plan.name).await?;
     destination.give_back(Purpose::Build, connection).await;
     Ok(QueryAnswer::State(found.map(Box::new)))
-}
-
-fn query_name(query: &Query) -> &'static str {
-    match query {
-        Query::Identify => "identify",
-        Query::ReadCatalog { .. } => "read catalog",
-        Query::CheckPlan(_) => "check plan",
-        Query::ReadState { .. } => "read state",
-        Query::Prepare(_) => "prepare",
-        Query::HoldSnapshot { .. } => "hold snapshot",
-        Query::Sample { .. } => "sample",
-        Query::BeginLoad { .. } => "begin load",
-        Query::Settle { .. } => "settle",
-        Query::RebuildKeys { .. } => "rebuild keys",
-        Query::RebuildForeignKeys => "rebuild foreign keys",
-        Query::ReadLedger { .. } => "read ledger",
-        Query::FinishRun { .. } => "finish run",
-    }
 }

@@ -1,190 +1,177 @@
-//! An agent's conversation with a controller: frames in, work out.
+//! One connection to a controller: hello with everything that is held, then orders in and frames out.
 //!
-//! Assignments go to lanes through a bounded queue, each query gets a task of its own, and one
-//! channel carries everything back in order.
+//! Works over any pair of channels: a pipe in one process, a gRPC stream between two. What is held goes on
+//! when it ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use proto::domain::compiled::CODEC_VERSION;
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::frame::{AgentFrame, Assignment, ControllerFrame, Hello, Release};
-use proto::lease::LeaseStore;
-use tokio::sync::{Mutex, mpsc};
+use proto::domain::frame::{AgentFrame, ControllerFrame, Hello, Order, QueryCall};
+use proto::lease::{AgentEntry, LeaseStore};
+use proto::runtime::pipe::End;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::query::Desk;
-use crate::worker::{Claim, work};
+use crate::desk::Desk;
+use crate::lanes::Lanes;
+use crate::outbox::Outbox;
 
-/// Assignments that wait for a lane.
-const QUEUE: usize = 256;
-
-/// What a session works with.
-pub struct Session<L> {
-    /// Connections, snapshot and run.
-    pub desk: Arc<Desk>,
-    /// Lease store.
-    pub lease: Arc<L>,
+/// Who an agent is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its configured name.
+    pub agent_id: String,
+    /// Its region.
+    pub region: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Lanes.
     pub capacity: u32,
-    /// Name and region, for the greeting.
-    pub agent_id: String,
-    /// Region.
-    pub region: String,
 }
 
-type Queue = Arc<Mutex<mpsc::Receiver<Assignment>>>;
+/// What a session works with; the same for every connection of a process.
+pub struct Session<L> {
+    /// Who this is.
+    pub identity: Identity,
+    /// Connections, runs and snapshots.
+    pub desk: Arc<Desk>,
+    /// The lanes.
+    pub lanes: Arc<Lanes<L>>,
+    /// What they have to tell.
+    pub outbox: Arc<Outbox>,
+    epoch: AtomicI64,
+}
 
 impl<L: LeaseStore> Session<L> {
-    /// Serves a controller until it hangs up or `shutdown` is cancelled and the lanes have drained.
-    ///
-    /// # Errors
-    /// `Unreachable` when the controller is gone before it could be greeted.
-    pub async fn serve(
-        self,
-        frames: mpsc::Sender<AgentFrame>,
-        mut orders: mpsc::Receiver<ControllerFrame>,
-        shutdown: CancellationToken,
-    ) -> Result<(), Failure> {
-        let hello = AgentFrame::Hello(self.hello());
-        frames.send(hello).await.map_err(|_| {
-            Failure::new(
-                FailureKind::Unreachable,
-                "the controller hung up before it was greeted",
-            )
-        })?;
-        let drain = shutdown.child_token();
-        let (queue, assignments) = mpsc::channel(QUEUE);
-        let assignments: Queue = Arc::new(Mutex::new(assignments));
-        let mut tasks = JoinSet::new();
-        for _ in 0..self.capacity.max(1) {
-            tasks.spawn(lane(
-                self.desk.clone(),
-                self.lease.clone(),
-                assignments.clone(),
-                frames.clone(),
-                drain.clone(),
-            ));
+    /// A process without a connection yet.
+    pub fn new(
+        identity: Identity,
+        desk: Arc<Desk>,
+        lanes: Arc<Lanes<L>>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        Self {
+            identity,
+            desk,
+            lanes,
+            outbox,
+            epoch: AtomicI64::new(i64::MIN),
         }
-        let desk = self.desk.clone();
-        let pings = tokio::spawn(async move { desk.keep().await });
-        loop {
-            let order = tokio::select! {
-                biased;
-                order = orders.recv() => order,
-                () = shutdown.cancelled() => None,
-            };
-            let Some(order) = order else { break };
-            self.take(order, &queue, &frames, &mut tasks, &drain).await;
-        }
-        drain.cancel();
-        drop(queue);
-        while tasks.join_next().await.is_some() {}
-        pings.abort();
-        self.desk.close_idle().await;
-        Ok(())
     }
 
-    fn hello(&self) -> Hello {
-        Hello {
+    /// How the process is known in the lease store.
+    pub fn entry(&self) -> AgentEntry {
+        AgentEntry {
             holder: self.desk.holder,
-            agent_id: self.agent_id.clone(),
-            region: self.region.clone(),
+            agent_id: self.identity.agent_id.clone(),
+            region: self.identity.region.clone(),
+            labels: self.identity.labels.clone(),
             connections: self.desk.connections.keys().cloned().collect(),
-            capacity: self.capacity,
+            capacity: self.identity.capacity,
             codec_version: CODEC_VERSION,
-            held: Vec::new(),
         }
+    }
+
+    /// What is said first on every connection.
+    pub fn hello(&self) -> Hello {
+        let entry = self.entry();
+        Hello {
+            holder: entry.holder,
+            agent_id: entry.agent_id,
+            region: entry.region,
+            labels: entry.labels,
+            connections: entry.connections,
+            capacity: entry.capacity,
+            codec_version: entry.codec_version,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            held: self.lanes.held(),
+            snapshots: self.desk.snapshots(),
+        }
+    }
+
+    /// Serves a controller, whose welcome is still to come, until one of the two hangs up or `stop` is
+    /// cancelled. Answers that were not sent by then are dropped: they will be asked for again.
+    ///
+    /// # Errors
+    /// `Fenced` when the controller's epoch is over.
+    pub async fn serve(
+        &self,
+        link: &mut End<AgentFrame, Order>,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let hello = AgentFrame::Hello(self.hello());
+        if link.tx.send(hello).await.is_err() {
+            return Ok(());
+        }
+        // Until a welcome says otherwise, nobody takes batches.
+        self.outbox.set_credits(0);
+        let mut answers = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                order = link.rx.recv() => {
+                    let Some(order) = order else { return Ok(()) };
+                    self.take(order, &link.tx, &mut answers).await?;
+                }
+                Some(_) = answers.join_next() => {}
+                permit = self.ready(&link.tx) => match permit {
+                    Some((permit, frame)) => permit.send(frame),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Room in the link, then a frame for it: nothing is taken out of the outbox that could get lost here.
+    async fn ready<'a>(
+        &self,
+        tx: &'a mpsc::Sender<AgentFrame>,
+    ) -> Option<(mpsc::Permit<'a, AgentFrame>, AgentFrame)> {
+        let permit = tx.reserve().await.ok()?;
+        let frame = tokio::select! {
+            frame = self.outbox.next() => frame,
+            () = tx.closed() => return None,
+        };
+        Some((permit, frame))
     }
 
     async fn take(
         &self,
-        order: ControllerFrame,
-        queue: &mpsc::Sender<Assignment>,
-        frames: &mpsc::Sender<AgentFrame>,
-        tasks: &mut JoinSet<()>,
-        drain: &CancellationToken,
-    ) {
-        match order {
+        order: Order,
+        tx: &mpsc::Sender<AgentFrame>,
+        answers: &mut JoinSet<()>,
+    ) -> Result<(), Failure> {
+        let highest = self.epoch.fetch_max(order.epoch, Ordering::Relaxed);
+        if order.epoch < highest {
+            warn!(
+                epoch = order.epoch,
+                highest, "a controller whose epoch is over"
+            );
+            let words = "the controller's epoch is over";
+            return Err(Failure::new(FailureKind::Fenced, words));
+        }
+        match order.frame {
+            ControllerFrame::Welcome { credits, .. } => self.outbox.set_credits(credits),
+            ControllerFrame::Acknowledge { credits } => self.outbox.add_credits(credits),
             ControllerFrame::Run(order) => self.desk.begin_run(*order).await,
-            ControllerFrame::Assign(assignment) => {
-                let _ = queue.send(assignment).await;
-            }
-            ControllerFrame::Drain => drain.cancel(),
+            ControllerFrame::Assign(assignment) => self.lanes.assign(assignment).await,
+            ControllerFrame::Drain { migration_id } => self.lanes.drain(migration_id),
             ControllerFrame::Query(call) => {
-                let desk = self.desk.clone();
-                let frames = frames.clone();
-                tasks.spawn(async move {
-                    let query_id = call.query_id;
-                    let result = Box::pin(desk.answer(call)).await;
-                    let _ = frames
-                        .send(AgentFrame::QueryResult { query_id, result })
-                        .await;
-                });
+                answers.spawn(answer(self.desk.clone(), call, tx.clone()));
             }
         }
+        Ok(())
     }
 }
 
-/// Takes assignments one after the other.
-async fn lane<L: LeaseStore>(
-    desk: Arc<Desk>,
-    lease: Arc<L>,
-    assignments: Queue,
-    frames: mpsc::Sender<AgentFrame>,
-    drain: CancellationToken,
-) {
-    loop {
-        // The queue ends when the session does; until then what is drained is given back.
-        let Some(assignment) = assignments.lock().await.recv().await else {
-            break;
-        };
-        let partition_id = assignment.partition_id;
-        if drain.is_cancelled() {
-            let reason = Release::Drained;
-            let _ = frames
-                .send(AgentFrame::Released {
-                    partition_id,
-                    reason,
-                })
-                .await;
-            continue;
-        }
-        let reason = hold(&desk, &*lease, assignment, &frames, &drain).await;
-        if frames
-            .send(AgentFrame::Released {
-                partition_id,
-                reason,
-            })
-            .await
-            .is_err()
-        {
-            break;
-        }
-    }
-}
-
-/// Claims a partition, works on it, and lets it go.
-async fn hold<L: LeaseStore>(
-    desk: &Desk,
-    lease: &L,
-    assignment: Assignment,
-    frames: &mpsc::Sender<AgentFrame>,
-    drain: &CancellationToken,
-) -> Release {
-    let run = match desk.run().await {
-        Ok(run) => run,
-        Err(failure) => return Release::Failed(failure),
-    };
-    let (partition_id, generation) = (assignment.partition_id, assignment.generation);
-    let Ok(token) = lease.claim(partition_id, desk.holder, generation).await else {
-        return Release::Stale;
-    };
-    let claim = Claim { assignment, token };
-    let reason = Box::pin(work(&run, &claim, frames, drain)).await;
-    if lease.release(partition_id, desk.holder).await.is_err() {
-        warn!(%partition_id, "a lease could not be released; it will expire");
-    }
-    reason
+async fn answer(desk: Arc<Desk>, call: QueryCall, tx: mpsc::Sender<AgentFrame>) {
+    let query_id = call.query_id;
+    let result = Box::pin(desk.answer(call)).await;
+    let _ = tx.send(AgentFrame::QueryResult { query_id, result }).await;
 }

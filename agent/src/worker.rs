@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
-use uuid::Uuid;
 
 use crate::batch::{Batch, count};
 use crate::connect::{Purpose, open};
+use crate::outbox::Outbox;
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
 use crate::sink::ledger::{read_batch, read_totals, take_held_keys};
@@ -37,12 +37,12 @@ pub struct Claim {
 pub async fn work(
     run: &Arc<RunContext>,
     claim: &Claim,
-    frames: &mpsc::Sender<AgentFrame>,
+    outbox: &Outbox,
     drain: &CancellationToken,
 ) -> Release {
     let span = info_span!("partition", entity = %claim.assignment.entity,
         partition_id = %claim.assignment.partition_id, token = claim.token);
-    match move_rows(run, claim, frames, drain).instrument(span).await {
+    match move_rows(run, claim, outbox, drain).instrument(span).await {
         Ok(true) => Release::Done,
         Ok(false) => Release::Drained,
         Err(failure) if failure.kind == FailureKind::Fenced => Release::Stale,
@@ -54,7 +54,7 @@ pub async fn work(
 async fn move_rows(
     run: &Arc<RunContext>,
     claim: &Claim,
-    frames: &mpsc::Sender<AgentFrame>,
+    outbox: &Outbox,
     drain: &CancellationToken,
 ) -> Result<bool, Failure> {
     let entity = run.entity(&claim.assignment.entity)?;
@@ -63,11 +63,11 @@ async fn move_rows(
     let position = take_over(&mut destination, &fence)
         .instrument(info_span!("lease"))
         .await?;
-    report_claim(frames, &fence, &position).await?;
+    report_claim(outbox, claim, &position).await;
     if position.is_done {
         // Its last report may have been lost with its holder; reports are taken once.
         let last = read_batch(&mut destination, fence.partition_id, position.seq).await?;
-        report(frames, vec![last]).await?;
+        report(outbox, claim, vec![last]).await;
         run.destination.give_back(Purpose::Write, destination).await;
         return Ok(true);
     }
@@ -77,7 +77,6 @@ async fn move_rows(
         entity.compiled.settings.batch_size,
     )));
     let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer);
-    let partition_id = fence.partition_id;
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
@@ -88,10 +87,10 @@ async fn move_rows(
         destination,
     );
     while let Some(batch) = next_batch(&mut pipe, drain).await? {
-        report_progress(frames, partition_id, batch.read());
+        report_progress(outbox, claim, batch.read());
         let (reports, used) = writer.persist(batch).await?;
         let _ = pipe.empties.try_send(used);
-        if report(frames, reports).await? {
+        if report(outbox, claim, reports).await {
             writer.end().await;
             if let Some(source) = pipe.finish().await? {
                 run.source.give_back(Purpose::Read, source).await;
@@ -205,45 +204,36 @@ async fn held_keys(
 }
 
 /// Tells how much is under way; lost when the channel is full, since a batch will tell more.
-fn report_progress(frames: &mpsc::Sender<AgentFrame>, partition_id: Uuid, rows: usize) {
-    let _ = frames.try_send(AgentFrame::Progress {
+fn report_progress(outbox: &Outbox, claim: &Claim, rows: usize) {
+    let partition_id = claim.assignment.partition_id;
+    let progress = AgentFrame::Progress {
+        migration_id: claim.assignment.migration_id,
         partition_id,
         rows_in_flight: count(rows),
-    });
+    };
+    outbox.progress(partition_id, progress);
 }
 
-async fn report_claim(
-    frames: &mpsc::Sender<AgentFrame>,
-    fence: &Fence,
-    position: &Position,
-) -> Result<(), Failure> {
+async fn report_claim(outbox: &Outbox, claim: &Claim, position: &Position) {
     let claimed = AgentFrame::Claimed {
-        partition_id: fence.partition_id,
-        token: fence.token,
+        migration_id: claim.assignment.migration_id,
+        partition_id: claim.assignment.partition_id,
+        token: claim.token,
         seq: position.seq,
     };
-    send(frames, claimed).await
+    outbox.send(claimed).await;
 }
 
 /// Reports batches; true when one of them was the partition's last.
-async fn report(
-    frames: &mpsc::Sender<AgentFrame>,
-    reports: Vec<BatchReport>,
-) -> Result<bool, Failure> {
+async fn report(outbox: &Outbox, claim: &Claim, reports: Vec<BatchReport>) -> bool {
     let mut is_last = false;
     for report in reports {
         is_last |= report.is_last;
-        send(frames, AgentFrame::Batch(report))
-            .instrument(info_span!("report"))
-            .await?;
+        let batch = AgentFrame::Batch {
+            migration_id: claim.assignment.migration_id,
+            report: Box::new(report),
+        };
+        outbox.send(batch).instrument(info_span!("report")).await;
     }
-    Ok(is_last)
-}
-
-/// Sends a frame; the session that takes them outlives every worker.
-async fn send(frames: &mpsc::Sender<AgentFrame>, frame: AgentFrame) -> Result<(), Failure> {
-    frames
-        .send(frame)
-        .await
-        .map_err(|_| Failure::new(FailureKind::Unreachable, "the controller is gone"))
+    is_last
 }

@@ -2,6 +2,7 @@
 // Helpers of a test binary are tests too, whatever the lint thinks of them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod clients;
 mod clinic;
 mod commands;
 mod faults;

@@ -1,13 +1,15 @@
 //! Looks up the id map by legacy key.
 
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::key::record_id;
+use proto::domain::key::{KeyValue, record_id};
 use proto::domain::record::MigrationMapping;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgRow};
+use uuid::Uuid;
 
-use crate::connect::{Purpose, close, connect};
+use crate::connect::{Purpose, close, connect, open};
 use crate::failure::During;
+use crate::pool::Server;
 
 /// Mappings of a legacy row, newest migration last; `migration` narrows to one by name.
 ///
@@ -46,6 +48,55 @@ pub async fn lookup_mapping(
         .map(mapping)
         .collect::<Result<_, _>>()
         .during("look up a mapping")
+}
+
+/// The mapping of a legacy row in one migration.
+pub async fn lookup_in(
+    destination: &Server,
+    migration_id: Uuid,
+    entity: &str,
+    key: &KeyValue,
+) -> Result<Vec<MigrationMapping>, Failure> {
+    let mut connection = open(destination, Purpose::Write).await?;
+    let rows = sqlx::query("select * from drover.mapping_lookup($1, $2) where migration_id = $3")
+        .bind(entity)
+        .bind(key.to_record_id())
+        .bind(migration_id)
+        .fetch_all(&mut connection)
+        .await
+        .during("look up a mapping")?;
+    destination.give_back(Purpose::Write, connection).await;
+    mappings(&rows)
+}
+
+/// The legacy rows of a new id, or of a kept key. The id map has no index on new ids: it is read once.
+pub async fn reverse(
+    destination: &Server,
+    migration_id: Uuid,
+    entity: Option<&str>,
+    destination_id: &str,
+) -> Result<Vec<MigrationMapping>, Failure> {
+    let mut connection = open(destination, Purpose::Write).await?;
+    let rows = sqlx::query(
+        "select m.* from drover.migration_mapping m \
+         where m.migration_id = $1 and ($2::text is null or m.mapping_metadata ->> 'entity' = $2) \
+           and (m.destination_id = $3 or m.mapping_metadata ->> 'destination_key' = $4) \
+         order by m.source_table, m.source_id limit 100",
+    )
+    .bind(migration_id)
+    .bind(entity)
+    .bind(Uuid::try_parse(destination_id).ok())
+    .bind(destination_id)
+    .fetch_all(&mut connection)
+    .await
+    .during("look up a mapping")?;
+    destination.give_back(Purpose::Write, connection).await;
+    mappings(&rows)
+}
+
+fn mappings(rows: &[PgRow]) -> Result<Vec<MigrationMapping>, Failure> {
+    let found: Result<_, _> = rows.iter().map(mapping).collect();
+    found.during("look up a mapping")
 }
 
 fn mapping(row: &PgRow) -> Result<MigrationMapping, sqlx::Error> {

@@ -12,6 +12,7 @@ pub mod load;
 pub mod lookup;
 pub mod persist;
 pub mod rebuild;
+pub mod seal;
 pub mod settle;
 pub mod state;
 pub mod write;

@@ -17,9 +17,9 @@ use crate::failure::During;
 use crate::pool::Server;
 
 /// How often the holding session shows that it is alive.
-const PING: Duration = Duration::from_secs(30);
+pub const PING: Duration = Duration::from_secs(30);
 
-/// The one snapshot that this process holds.
+/// The snapshot that this process holds for a migration.
 #[derive(Default)]
 pub struct SnapshotHolder {
     held: Mutex<Option<Held>>,
@@ -80,18 +80,20 @@ impl SnapshotHolder {
         })
     }
 
-    /// Keeps the holding session alive until the task is dropped.
+    /// Shows the holding session that it is needed; done every [`PING`].
     pub async fn keep_alive(&self) {
-        loop {
-            tokio::time::sleep(PING).await;
-            let mut slot = self.held.lock().await;
-            if let Some(held) = slot.as_mut()
-                && !ping(&mut held.connection).await
-            {
-                warn!(migration_id = %held.migration_id, "the session that held the snapshot is gone");
-                *slot = None;
-            }
+        let mut slot = self.held.lock().await;
+        if let Some(held) = slot.as_mut()
+            && !ping(&mut held.connection).await
+        {
+            warn!(migration_id = %held.migration_id, "the session that held the snapshot is gone");
+            *slot = None;
         }
+    }
+
+    /// Whether a snapshot is held; one that is just being taken counts as not yet.
+    pub fn is_held(&self) -> bool {
+        self.held.try_lock().is_ok_and(|slot| slot.is_some())
     }
 
     /// Lets the snapshot go.

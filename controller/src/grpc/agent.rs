@@ -3,13 +3,15 @@
 use proto::lease::LeaseStore;
 use proto::pb;
 use proto::pb::agent_service_server::AgentService;
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use proto::wire::write_time;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::Gate;
 use super::migration::call;
 use super::page::Page;
-use super::{Gate, status};
 use crate::fleet::{Duty, MemberView};
 
 #[tonic::async_trait]
@@ -100,7 +102,7 @@ impl<L: LeaseStore> Gate<L> {
         realm.poke.notify_one();
         after
             .map(message)
-            .ok_or_else(|| status::not_found("AGENT_NOT_FOUND", "agent", name))
+            .ok_or_else(|| wire_status::not_found(Reason::AgentNotFound, "agent", name))
     }
 }
 
@@ -127,10 +129,14 @@ fn find(members: Vec<MemberView>, wanted: &str) -> Result<MemberView, Status> {
     };
     match (candidates.pop(), candidates.is_empty()) {
         (Some(found), true) => Ok(found.clone()),
-        (None, _) => Err(status::not_found("AGENT_NOT_FOUND", "agent", wanted)),
+        (None, _) => Err(wire_status::not_found(
+            Reason::AgentNotFound,
+            "agent",
+            wanted,
+        )),
         (Some(_), false) => {
             let words = format!("{wanted:?} means more than one agent");
-            Err(status::status(Code::NotFound, "NAME_AMBIGUOUS", words))
+            Err(wire_status::status(Reason::NameAmbiguous, words))
         }
     }
 }

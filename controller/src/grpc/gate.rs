@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use proto::lease::LeaseStore;
+use proto::wire::status as wire_status;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::status;
 use crate::manager::{Realm, Views};
 
 /// What the leader shows to its doors.
@@ -57,7 +57,7 @@ impl<L: LeaseStore> Gate<L> {
             Some(shown) if !shown.realm.leadership.lost.is_cancelled() => Ok(shown.realm),
             Some(_) | None => {
                 let leader = self.lease.leader().await.ok().flatten();
-                Err(status::not_leader(leader.map(|leader| leader.address)))
+                Err(wire_status::not_leader(leader.map(|leader| leader.address)))
             }
         }
     }

@@ -8,7 +8,9 @@ use proto::pb::checkpoint_service_server::CheckpointService;
 use proto::pb::entity_service_server::EntityService;
 use proto::pb::error_service_server::ErrorService;
 use proto::wire::WireError;
-use tonic::{Code, Request, Response, Status};
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
+use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::page::Page;
@@ -22,7 +24,7 @@ where
 {
     records
         .into_iter()
-        .map(|record| M::try_from(record).map_err(|error| status::unwritable(&error)))
+        .map(|record| M::try_from(record).map_err(|error| wire_status::unwritable(&error)))
         .collect()
 }
 
@@ -55,7 +57,7 @@ impl<L: LeaseStore> EntityService for Gate<L> {
             .iter()
             .map(|value| proto::wire::entity_status("statuses", *value))
             .collect::<Result<_, _>>()
-            .map_err(|error| status::invalid("statuses", error.to_string()))?;
+            .map_err(|error| wire_status::invalid("statuses", error.to_string()))?;
         entities.retain(|entity| {
             entity.dependency_order > after
                 && (wanted.is_empty() || wanted.contains(&entity.status))
@@ -85,7 +87,9 @@ impl<L: LeaseStore> BatchService for Gate<L> {
         let entity = entities
             .iter()
             .find(|entity| entity.entity == body.entity)
-            .ok_or_else(|| status::not_found("ENTITY_NOT_FOUND", "entity", &body.entity))?;
+            .ok_or_else(|| {
+                wire_status::not_found(Reason::EntityNotFound, "entity", &body.entity)
+            })?;
         let page = Page::read(
             body.page_size,
             &body.page_token,
@@ -152,22 +156,28 @@ impl<L: LeaseStore> ErrorService for Gate<L> {
             name => Some(realm.find(name).await.map_err(status::of_command)?.id),
         };
         if migration_id.is_none() && Uuid::try_parse(&body.id).is_err() {
-            return Err(status::invalid(
+            return Err(wire_status::invalid(
                 "migration",
                 "is needed with the beginning of an id",
             ));
         }
         let mut found = stored(realm.store.find_errors(&body.id, migration_id).await)?;
         let error = match (found.pop(), found.is_empty()) {
-            (None, _) => return Err(status::not_found("ERROR_NOT_FOUND", "error", &body.id)),
+            (None, _) => {
+                return Err(wire_status::not_found(
+                    Reason::ErrorNotFound,
+                    "error",
+                    &body.id,
+                ));
+            }
             (Some(error), true) => error,
             (Some(_), false) => {
                 let words = format!("more than one error's id begins with {:?}", body.id);
-                return Err(status::status(Code::NotFound, "NAME_AMBIGUOUS", words));
+                return Err(wire_status::status(Reason::NameAmbiguous, words));
             }
         };
         let error =
-            pb::MigrationError::try_from(error).map_err(|error| status::unwritable(&error))?;
+            pb::MigrationError::try_from(error).map_err(|error| wire_status::unwritable(&error))?;
         Ok(Response::new(pb::GetErrorResponse { error: Some(error) }))
     }
 

@@ -8,6 +8,8 @@ use proto::domain::record::{MigrationMapping, MigrationOrchestration};
 use proto::lease::LeaseStore;
 use proto::pb;
 use proto::pb::mapping_service_server::MappingService;
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use tonic::{Request, Response, Status};
 
 use super::lists::messages;
@@ -33,7 +35,7 @@ impl<L: LeaseStore> MappingService for Gate<L> {
             .await
             .map_err(status::of_command)?;
         if body.key.is_empty() {
-            return Err(status::invalid("key", "needs one text per key column"));
+            return Err(wire_status::invalid("key", "needs one text per key column"));
         }
         let name = format!("{} {}", body.entity, body.key.join(" "));
         let query = Query::LookupMapping {
@@ -44,7 +46,7 @@ impl<L: LeaseStore> MappingService for Gate<L> {
         let found = ask(&realm, &migration, query).await?;
         let mapping = messages(found)?
             .pop()
-            .ok_or_else(|| status::not_found("MAPPING_NOT_FOUND", "mapping", &name))?;
+            .ok_or_else(|| wire_status::not_found(Reason::MappingNotFound, "mapping", &name))?;
         Ok(Response::new(pb::LookupMappingResponse {
             mapping: Some(mapping),
         }))
@@ -61,7 +63,7 @@ impl<L: LeaseStore> MappingService for Gate<L> {
             .await
             .map_err(status::of_command)?;
         if body.destination_id.is_empty() {
-            return Err(status::invalid("destination_id", "is missing"));
+            return Err(wire_status::invalid("destination_id", "is missing"));
         }
         let query = Query::ReverseMapping {
             migration_id: migration.id,
@@ -70,8 +72,8 @@ impl<L: LeaseStore> MappingService for Gate<L> {
         };
         let mappings = messages(ask(&realm, &migration, query).await?)?;
         if mappings.is_empty() {
-            return Err(status::not_found(
-                "MAPPING_NOT_FOUND",
+            return Err(wire_status::not_found(
+                Reason::MappingNotFound,
                 "mapping",
                 &body.destination_id,
             ));
@@ -85,12 +87,12 @@ async fn ask<L: LeaseStore>(
     migration: &MigrationOrchestration,
     query: Query,
 ) -> Result<Vec<MigrationMapping>, Status> {
-    let demand =
-        Demand::stored(&migration.configuration).ok_or_else(|| status::of_failure(&misfit()))?;
+    let demand = Demand::stored(&migration.configuration)
+        .ok_or_else(|| wire_status::of_failure(&misfit()))?;
     let crew = Crew::new(realm.fleet.clone(), Some(migration.id), demand);
     match crew.ask(query, WITHIN).await {
         Ok(QueryAnswer::Mappings(found)) => Ok(found),
-        Ok(_) => Err(status::of_failure(&misfit())),
-        Err(failure) => Err(status::of_failure(&failure)),
+        Ok(_) => Err(wire_status::of_failure(&misfit())),
+        Err(failure) => Err(wire_status::of_failure(&failure)),
     }
 }

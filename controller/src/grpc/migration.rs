@@ -10,6 +10,7 @@ use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use proto::pb::migration_service_server::MigrationService;
 use proto::pb::{self};
+use proto::wire::status as wire_status;
 use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -226,9 +227,8 @@ pub(super) fn call(
 ) -> Result<CommandCall, Status> {
     let request_id = match request_id {
         "" => Uuid::new_v4(),
-        text => {
-            Uuid::try_parse(text).map_err(|_| status::invalid("request_id", "must be a UUID"))?
-        }
+        text => Uuid::try_parse(text)
+            .map_err(|_| wire_status::invalid("request_id", "must be a UUID"))?,
     };
     let mut hash = Sha256::new();
     for part in body {
@@ -252,7 +252,7 @@ pub(super) fn message(
 ) -> Result<pb::MigrationOrchestration, Status> {
     record
         .try_into()
-        .map_err(|error| status::unwritable(&error))
+        .map_err(|error| wire_status::unwritable(&error))
 }
 
 /// What a migration would be, without an id.

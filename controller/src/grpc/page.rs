@@ -1,9 +1,9 @@
 //! Pages of lists: sizes, and opaque tokens that are bound to what was asked.
 
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use sha2::{Digest, Sha256};
-use tonic::{Code, Status};
-
-use super::status;
+use tonic::Status;
 
 const DEFAULT: i32 = 100;
 const MAX: i32 = 1000;
@@ -28,7 +28,9 @@ impl Page {
     pub fn read(size: i32, token: &str, list: impl Into<String>) -> Result<Self, Status> {
         let size = match size {
             0 => DEFAULT,
-            size if size < 0 => return Err(status::invalid("page_size", "must not be negative")),
+            size if size < 0 => {
+                return Err(wire_status::invalid("page_size", "must not be negative"));
+            }
             size => size.min(MAX),
         };
         let list = list.into();
@@ -80,9 +82,8 @@ fn bound(list: &str) -> [u8; BOUND] {
 }
 
 fn mismatch() -> Status {
-    status::status(
-        Code::InvalidArgument,
-        "PAGE_TOKEN_MISMATCH",
+    wire_status::status(
+        Reason::PageTokenMismatch,
         "the page token belongs to another list",
     )
 }

@@ -3,6 +3,8 @@
 use proto::lease::LeaseStore;
 use proto::pb;
 use proto::pb::rules_service_server::RulesService;
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -25,10 +27,11 @@ impl<L: LeaseStore> RulesService for Gate<L> {
             .await
             .map_err(|error| status::of_store(&error))?;
         let name = format!("{}/{}", body.plan_name, body.entity);
-        let found = found.ok_or_else(|| status::not_found("RULES_NOT_FOUND", "rules", &name))?;
+        let found =
+            found.ok_or_else(|| wire_status::not_found(Reason::RulesNotFound, "rules", &name))?;
         let message = found
             .try_into()
-            .map_err(|error| status::unwritable(&error))?;
+            .map_err(|error| wire_status::unwritable(&error))?;
         Ok(Response::new(pb::GetLegacyEntityMappingResponse {
             legacy_entity_mapping: Some(message),
         }))

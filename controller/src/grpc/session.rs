@@ -10,9 +10,11 @@ use proto::pb::agent_stream::agent_session_service_server::AgentSessionService;
 use proto::pb::agent_stream::{SessionRequest, SessionResponse};
 use proto::runtime::pipe;
 use proto::wire::agent_stream::{FrameReader, write_order};
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{Gate, status};
@@ -55,7 +57,7 @@ impl<L: LeaseStore> AgentSessionService for Gate<L> {
             tokio::select! {
                 () = &mut serving => {}
                 () = lost.cancelled() => {
-                    let _ = answers.try_send(Err(status::not_leader(None)));
+                    let _ = answers.try_send(Err(wire_status::not_leader(None)));
                 }
                 // It takes no orders: whatever it still says counts for nothing.
                 _ = &mut writing => {
@@ -96,7 +98,7 @@ async fn read(
             Ok(None) => {}
             Err(error) => {
                 warn!(%error, "an agent's frame cannot be understood");
-                let _ = answers.try_send(Err(status::of_wire(&error)));
+                let _ = answers.try_send(Err(wire_status::of_wire(&error)));
                 return;
             }
         }
@@ -110,7 +112,7 @@ async fn write(mut orders: mpsc::Receiver<Order>, answers: Answers) {
             Ok(message) => message,
             Err(error) => {
                 warn!(%error, "an order cannot be sent");
-                let _ = answers.try_send(Err(status::unwritable(&error)));
+                let _ = answers.try_send(Err(wire_status::unwritable(&error)));
                 return;
             }
         };
@@ -120,7 +122,7 @@ async fn write(mut orders: mpsc::Receiver<Order>, answers: Answers) {
             Err(_) => {
                 warn!("an agent does not take its orders");
                 let words = "the agent did not take its orders for 60 s";
-                let stalled = status::status(Code::ResourceExhausted, "STREAM_STALLED", words);
+                let stalled = wire_status::status(Reason::StreamStalled, words);
                 let _ = answers.try_send(Err(stalled));
                 return;
             }

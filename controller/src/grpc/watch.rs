@@ -10,10 +10,12 @@ use proto::domain::record::{
 use proto::lease::LeaseStore;
 use proto::pb;
 use proto::pb::watch_migration_response::Update;
+use proto::wire::status as wire_status;
+use proto::wire::status::Reason;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
+use tonic::Status;
 use uuid::Uuid;
 
 use super::status;
@@ -80,13 +82,13 @@ fn interval(given: Option<prost_types::Duration>) -> Result<Duration, Status> {
         None => Ok(INTERVAL),
         Some(given) => Duration::try_from(given)
             .map(|given| given.max(MIN_INTERVAL))
-            .map_err(|_| status::invalid("min_interval", "must not be negative")),
+            .map_err(|_| wire_status::invalid("min_interval", "must not be negative")),
     }
 }
 
 /// The event behind a token of this migration.
 fn resumed(token: &str, id: Uuid, newest: i64) -> Result<i64, Status> {
-    let malformed = || status::invalid("resume_token", "is no token of this migration");
+    let malformed = || wire_status::invalid("resume_token", "is no token of this migration");
     let text = hex::decode(token)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok());
@@ -97,9 +99,8 @@ fn resumed(token: &str, id: Uuid, newest: i64) -> Result<i64, Status> {
         return Err(malformed());
     }
     if seen > newest {
-        return Err(status::status(
-            Code::OutOfRange,
-            "RESUME_TOKEN_EXPIRED",
+        return Err(wire_status::status(
+            Reason::ResumeTokenExpired,
             "the events behind the token are no longer kept; watch without it",
         ));
     }
@@ -188,7 +189,7 @@ impl Watch {
                 self.entities.insert(entity.entity.clone(), entity.clone());
                 let message = entity
                     .try_into()
-                    .map_err(|error| End::Failed(status::unwritable(&error)))?;
+                    .map_err(|error| End::Failed(wire_status::unwritable(&error)))?;
                 self.say(Update::Entity(message)).await?;
                 has_spoken = true;
             }
@@ -234,7 +235,7 @@ impl Watch {
     async fn tell(&self, event: Event) -> Result<(), End> {
         let message = event
             .try_into()
-            .map_err(|error| End::Failed(status::unwritable(&error)))?;
+            .map_err(|error| End::Failed(wire_status::unwritable(&error)))?;
         self.say(Update::Event(message)).await
     }
 
