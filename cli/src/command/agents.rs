@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proto::domain::record::{AgentState, AgentStatus};
 use proto::runtime::backoff::Backoff;
+use proto::wire::status::Reason;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{AgentCommand, AgentListArgs, DrainArgs};
@@ -95,7 +96,7 @@ async fn until_drained(
         looks = looks.saturating_add(1);
         agent = match remote.agent(&id).await {
             Ok(agent) => agent,
-            Err(stop) if stop.is_reason("AGENT_NOT_FOUND") => return Ok(None),
+            Err(stop) if stop.is_reason(Reason::AgentNotFound.as_str()) => return Ok(None),
             Err(stop) => return Err(stop),
         };
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::runtime::backoff::Backoff;
+use proto::runtime::channel::Address;
+use proto::wire::status::Refusal;
 use tokio::time::Instant;
 
-use super::address::Address;
-use super::refusal::Refusal;
-use super::stop;
+use super::{refusal, stop};
 use crate::stop::Stop;
 
 /// Delays between whole rounds over the addresses.
@@ -93,7 +93,7 @@ impl Tries {
 
     /// The end: nobody answered.
     pub fn give_up(self) -> Stop {
-        let worst = self.worst.unwrap_or_else(|| Refusal::late(self.ask.within));
+        let worst = self.worst.unwrap_or_else(|| refusal::late(self.ask.within));
         let end = stop::stop(&worst);
         let lines = self.failures.iter();
         let lines: Vec<String> = lines

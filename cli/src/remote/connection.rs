@@ -9,26 +9,22 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use proto::runtime::channel::{self, Address};
+use proto::wire::status::Refusal;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::address::Address;
 use super::ask::{Ask, Tries};
-use super::refusal::{self, Refusal};
+use super::refusal;
 use super::route::Route;
 use super::settings::Settings;
 use super::stop;
 use crate::screen::Screen;
 use crate::stop::Stop;
 
-/// How long a TCP and TLS handshake may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// A frozen peer is noticed after the sum of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
-const PONG_WITHIN: Duration = Duration::from_secs(3);
 /// Our own deadline comes before the one that the server is told.
 const GRACE: Duration = Duration::from_millis(500);
 /// Metadata with the name of who asks.
@@ -37,7 +33,6 @@ const ACTOR: &str = "drover-actor";
 /// Channels to the controllers, opened as they are needed.
 pub struct Connection {
     settings: Settings,
-    tls: Option<ClientTlsConfig>,
     state: Mutex<State>,
     screen: Screen,
     token: CancellationToken,
@@ -50,24 +45,18 @@ struct State {
 }
 
 impl Connection {
-    /// Reads the files of TLS; connects to nothing yet. `token` ends every wait.
-    pub fn new(settings: Settings, screen: Screen, token: CancellationToken) -> Result<Self, Stop> {
+    /// Connects to nothing yet. `token` ends every wait.
+    pub fn new(settings: Settings, screen: Screen, token: CancellationToken) -> Self {
         let route = Route::new(settings.addresses.clone());
-        let is_used = settings
-            .addresses
-            .iter()
-            .any(|one| settings.tls.is_used(one));
-        let tls = is_used.then(|| settings.tls.load()).transpose()?;
-        Ok(Self {
+        Self {
             settings,
-            tls,
             state: Mutex::new(State {
                 route,
                 channels: BTreeMap::new(),
             }),
             screen,
             token,
-        })
+        }
     }
 
     /// The same for every try of this command.
@@ -134,7 +123,7 @@ impl Connection {
                     return Ok(response.into_inner());
                 }
                 Ok(Err(status)) => Refusal::of(&status),
-                Err(_) => Refusal::late(left),
+                Err(_) => refusal::late(left),
             };
             self.note(ask, &address, &said(&refusal), started);
             let is_late = refusal.is_transport && !refusal.is_passing();
@@ -147,7 +136,7 @@ impl Connection {
                     false => stop::stop(&refusal),
                 });
             }
-            let is_round = self.with_state(|state| state.route.failed(refusal.leader()));
+            let is_round = self.with_state(|state| state.route.failed(refusal::leader(&refusal)));
             tries.failed(&address, refusal);
             if is_round {
                 tries = self.wait(tries, ask).await?;
@@ -211,38 +200,23 @@ impl Connection {
         self.with_state(|state| {
             let address = state.route.current().cloned();
             let address = address.ok_or_else(|| Stop::usage("no address of a controller"))?;
-            if let Some(channel) = state.channels.get(address.authority()) {
+            if let Some(channel) = state.channels.get(&address.to_string()) {
                 return Ok((address, channel.clone()));
             }
             let channel = self.open(&address)?;
-            state
-                .channels
-                .insert(address.authority().to_owned(), channel.clone());
+            state.channels.insert(address.to_string(), channel.clone());
             Ok((address, channel))
         })
     }
 
     fn open(&self, address: &Address) -> Result<Channel, Stop> {
-        let malformed = |error: tonic::transport::Error| Stop::usage(format!("{address}: {error}"));
-        let is_tls = self.settings.tls.is_used(address);
-        let scheme = if is_tls { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", address.authority()));
-        let mut endpoint = endpoint
-            .map_err(malformed)?
-            .connect_timeout(CONNECT_WITHIN.min(self.settings.timeout))
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PONG_WITHIN)
-            .keep_alive_while_idle(true)
-            .user_agent(concat!("drover-cli/", env!("CARGO_PKG_VERSION")))
-            .map_err(malformed)?;
-        if is_tls {
-            let tls = match &self.tls {
-                Some(tls) => tls.clone(),
-                None => self.settings.tls.load()?,
-            };
-            endpoint = endpoint.tls_config(tls).map_err(malformed)?;
-        }
-        Ok(endpoint.connect_lazy())
+        let endpoint = channel::endpoint(address, self.settings.tls.as_ref());
+        let endpoint = endpoint.map_err(|error| Stop::usage(error.to_string()))?;
+        let agent = concat!("drover-cli/", env!("CARGO_PKG_VERSION"));
+        endpoint
+            .user_agent(agent)
+            .map(|endpoint| endpoint.connect_lazy())
+            .map_err(|error| Stop::usage(format!("{address}: {error}")))
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -261,8 +235,8 @@ impl Connection {
 }
 
 fn said(refusal: &Refusal) -> String {
-    let code = refusal::name(refusal.code);
-    format!("{code} {} ({})", refusal.reason, refusal.message)
+    let (code, reason) = (refusal::name(refusal.code), refusal::reason(refusal));
+    format!("{code} {reason} ({})", refusal.message)
 }
 
 /// Without the channels, which show nothing.

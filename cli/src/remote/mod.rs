@@ -3,7 +3,6 @@
 //! The only place of the CLI that knows generated messages. Everything here fails over to another
 //! controller, tries again within its deadline, and ends with a [`Stop`].
 
-mod address;
 mod agent;
 mod ask;
 mod choose;
@@ -18,7 +17,6 @@ mod route;
 mod rules;
 mod settings;
 mod stop;
-mod tls;
 mod watch;
 
 use proto::wire::WireError;
@@ -46,12 +44,8 @@ impl Remote {
     /// Reads flags and environment; asks nobody yet.
     pub fn new(context: &Context) -> Result<Self, Stop> {
         let settings = Settings::of(&context.global, &context.environment)?;
-        Self::with(settings, context)
-    }
-
-    fn with(settings: Settings, context: &Context) -> Result<Self, Stop> {
-        let connection =
-            Connection::new(settings, context.screen.clone(), context.shutdown.token())?;
+        let (screen, token) = (context.screen.clone(), context.shutdown.token());
+        let connection = Connection::new(settings, screen, token);
         Ok(Self { connection })
     }
 

@@ -1,6 +1,6 @@
 //! Which controller is asked next. Pure.
 
-use super::address::Address;
+use proto::runtime::channel::Address;
 
 /// Most addresses that are learned from controllers beside those that were given.
 const LEARNED: usize = 16;
@@ -52,7 +52,7 @@ impl Route {
     }
 
     fn find(&mut self, leader: Address) -> Option<usize> {
-        let same = |known: &Address| known.authority() == leader.authority();
+        let same = |known: &Address| known.to_string() == leader.to_string();
         let known = self.addresses.iter().position(same);
         if known.is_none() && self.addresses.len() < self.given + LEARNED {
             self.addresses.push(leader);
@@ -67,7 +67,11 @@ mod tests {
     use super::*;
 
     fn route(names: &[&str]) -> Route {
-        Route::new(Address::list(names.iter().copied()).unwrap())
+        Route::new(names.iter().map(|name| address(name)).collect())
+    }
+
+    fn address(name: &str) -> Address {
+        Address::parse(name, 7420).unwrap()
     }
 
     fn at(route: &Route) -> String {
@@ -94,9 +98,9 @@ mod tests {
     #[test]
     fn the_leader_is_next_even_if_nobody_named_it_before() {
         let mut route = route(&["a", "b"]);
-        assert!(!route.failed(Some(Address::parse("c").unwrap())));
+        assert!(!route.failed(Some(address("c"))));
         assert_eq!(at(&route), "c:7420");
-        assert!(!route.failed(Some(Address::parse("b").unwrap())));
+        assert!(!route.failed(Some(address("b"))));
         assert_eq!(at(&route), "b:7420");
         assert!(route.failed(None));
     }
@@ -104,7 +108,7 @@ mod tests {
     #[test]
     fn who_names_himself_as_leader_and_does_not_lead_is_left() {
         let mut route = route(&["a", "b"]);
-        route.failed(Some(Address::parse("a").unwrap()));
+        route.failed(Some(address("a")));
         assert_eq!(at(&route), "b:7420");
     }
 
@@ -112,7 +116,7 @@ mod tests {
     fn liars_do_not_make_the_list_grow_for_ever() {
         let mut route = route(&["a"]);
         for number in 0..100 {
-            route.failed(Some(Address::parse(&format!("liar{number}")).unwrap()));
+            route.failed(Some(address(&format!("liar{number}"))));
         }
         assert_eq!(route.addresses.len(), 1 + LEARNED);
     }

@@ -1,17 +1,19 @@
 //! What flags and environment say about the controllers.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use proto::runtime::channel::{Address, ClientTls};
 use proto::runtime::settings::Environment;
 use tonic::metadata::{Ascii, MetadataValue};
 use uuid::Uuid;
 
-use super::address::Address;
-use super::tls::Tls;
 use crate::actor;
-use crate::args::GlobalArgs;
+use crate::args::{ControllerArgs, GlobalArgs};
 use crate::stop::Stop;
 
+/// Port of an address that names none.
+pub const PORT: u16 = 7420;
 /// Where controllers are unless somebody says otherwise.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
 /// How long a watch looks for a controller once it has lost one.
@@ -22,8 +24,8 @@ const LOOK_FOR: Duration = Duration::from_secs(600);
 pub struct Settings {
     /// At least one.
     pub addresses: Vec<Address>,
-    /// None: without TLS, but where an address asks for it.
-    pub tls: Tls,
+    /// What is trusted and shown; none: TLS only where an address asks for it.
+    pub tls: Option<ClientTls>,
     /// How long a call may take, retries included.
     pub timeout: Duration,
     /// How long a lost stream is opened again.
@@ -48,11 +50,10 @@ impl Settings {
             Some(list) => ("DROVER_ADDRESS", list.split(',').collect()),
             None => ("--address", vec![DEFAULT_ADDRESS]),
         };
-        let addresses =
-            Address::list(texts).map_err(|why| Stop::usage(format!("{place}: {why}")))?;
+        let addresses = addresses(&texts).map_err(|why| Stop::usage(format!("{place}: {why}")))?;
         Ok(Self {
             addresses,
-            tls: Tls::of(controller, environment),
+            tls: tls(controller, environment)?,
             timeout: controller.timeout,
             look_for: LOOK_FOR,
             request_id: controller.request_id.unwrap_or_else(Uuid::new_v4),
@@ -60,6 +61,43 @@ impl Settings {
             is_verbose: args.verbose,
         })
     }
+}
+
+/// Every address of a list once, and at least one.
+fn addresses(texts: &[&str]) -> Result<Vec<Address>, String> {
+    let mut all: Vec<Address> = Vec::new();
+    for text in texts.iter().filter(|text| !text.trim().is_empty()) {
+        let address = Address::parse(text, PORT).map_err(|why| format!("`{text}`: {why}"))?;
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    match all.is_empty() {
+        true => Err("names no address".to_owned()),
+        false => Ok(all),
+    }
+}
+
+/// Flags before environment; none where nothing of TLS is named.
+fn tls(args: &ControllerArgs, environment: &Environment) -> Result<Option<ClientTls>, Stop> {
+    let path = |flag: &Option<PathBuf>, name: &str| {
+        let named = environment.get(name).map(PathBuf::from);
+        flag.clone().or(named)
+    };
+    let ca = path(&args.tls_ca, "DROVER_TLS_CA");
+    let certificate = path(&args.tls_cert, "DROVER_TLS_CERT");
+    let key = path(&args.tls_key, "DROVER_TLS_KEY");
+    let server_name = args
+        .tls_server_name
+        .as_deref()
+        .or_else(|| environment.get("DROVER_TLS_SERVER_NAME"));
+    if ca.is_none() && certificate.is_none() && key.is_none() && server_name.is_none() {
+        return Ok(None);
+    }
+    let identity = (certificate.as_deref(), key.as_deref());
+    ClientTls::load(ca.as_deref(), identity, server_name)
+        .map(Some)
+        .map_err(|error| Stop::usage(format!("TLS: {error}")))
 }
 
 /// A text as a header: what a header cannot hold becomes `?`.
@@ -90,7 +128,7 @@ mod tests {
         )
     }
 
-    fn addresses(settings: &Settings) -> Vec<String> {
+    fn names(settings: &Settings) -> Vec<String> {
         settings.addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -98,14 +136,14 @@ mod tests {
     fn flags_win_over_the_environment_and_that_over_the_default() {
         let list = "drover migration list";
         let here = settings(list, &[]).unwrap();
-        assert_eq!(addresses(&here), ["127.0.0.1:7420"]);
+        assert_eq!(names(&here), ["127.0.0.1:7420"]);
         let variable = [("DROVER_ADDRESS", "a,b:1")];
         assert_eq!(
-            addresses(&settings(list, &variable).unwrap()),
+            names(&settings(list, &variable).unwrap()),
             ["a:7420", "b:1"]
         );
         let flag = settings(&format!("{list} --address c,d --address e"), &variable).unwrap();
-        assert_eq!(addresses(&flag), ["c:7420", "d:7420", "e:7420"]);
+        assert_eq!(names(&flag), ["c:7420", "d:7420", "e:7420"]);
     }
 
     #[test]
@@ -124,6 +162,25 @@ mod tests {
         let id = "019394c2-5b1e-7d3a-9c55-6f1f0a2b8e44";
         let given = settings(&format!("{line} --request-id {id}"), &[]).unwrap();
         assert_eq!(given.request_id.to_string(), id);
+    }
+
+    #[test]
+    fn an_address_stands_once_in_a_list_that_is_never_empty() {
+        let list = addresses(&["a", "b:1", "", "a:7420"]).unwrap();
+        assert_eq!(list.len(), 2);
+        assert!(addresses(&["", " "]).is_err());
+    }
+
+    #[test]
+    fn tls_is_set_up_where_something_of_it_is_named_and_fits() {
+        let line = "drover migration list";
+        assert!(settings(line, &[]).unwrap().tls.is_none());
+        let named = settings(&format!("{line} --tls-server-name drover"), &[]);
+        assert!(named.unwrap().tls.is_some());
+        let half = settings(line, &[("DROVER_TLS_CERT", "cert.pem")]).unwrap_err();
+        assert!(half.message().contains("belong together"));
+        let missing = settings(&format!("{line} --tls-ca /nowhere/ca.pem"), &[]);
+        assert_eq!(missing.unwrap_err().code().number(), 2);
     }
 
     #[test]

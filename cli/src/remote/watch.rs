@@ -8,13 +8,13 @@ use std::time::Duration;
 use proto::domain::record::{EntityMigrationStatus, Event, MigrationOrchestration};
 use proto::pb;
 use proto::pb::watch_migration_response::Update as Message;
+use proto::wire::status::{Reason, Refusal};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, Streaming};
 
 use super::ask::BACKOFF;
 use super::connection::Connection;
 use super::migration::client;
-use super::refusal::{Refusal, name};
 use super::{record, records, stop};
 use crate::render::migration::Report;
 use crate::stop::Stop;
@@ -124,12 +124,15 @@ impl<'a> Watch<'a> {
                 self.is_again = true;
                 Ok(None)
             }
-            Err(stop) if stop.is_reason("RESUME_TOKEN_EXPIRED") && !self.token.is_empty() => {
+            Err(stop)
+                if stop.is_reason(Reason::ResumeTokenExpired.as_str())
+                    && !self.token.is_empty() =>
+            {
                 self.forget();
                 Ok(None)
             }
             // It was there when it was watched first.
-            Err(stop) if stop.is_reason("MIGRATION_NOT_FOUND") && self.is_again => {
+            Err(stop) if stop.is_reason(Reason::MigrationNotFound.as_str()) && self.is_again => {
                 Ok(Some(Update::Deleted))
             }
             Err(stop) => Err(stop),
@@ -181,13 +184,13 @@ impl<'a> Watch<'a> {
     /// A status in the middle of a stream: final only where a server gives a reason for it.
     fn broken(&mut self, status: &Status) -> Result<Update, Stop> {
         let refusal = Refusal::of(status);
-        if refusal.reason == "RESUME_TOKEN_EXPIRED" && !self.token.is_empty() {
+        if refusal.reason() == Some(Reason::ResumeTokenExpired) && !self.token.is_empty() {
             self.forget();
             return Ok(Update::Lost(
                 "events since then are no longer kept".to_owned(),
             ));
         }
-        if refusal.code == Code::NotFound && refusal.reason == "MIGRATION_NOT_FOUND" {
+        if refusal.reason() == Some(Reason::MigrationNotFound) {
             return match self.is_again && !self.token.is_empty() {
                 true => Ok(Update::Deleted),
                 false => Err(stop::stop(&refusal)),
@@ -224,10 +227,9 @@ impl<'a> Watch<'a> {
 
 /// A stream that was cut on its way: no server gives these codes without a reason of its own.
 fn is_cut(refusal: &Refusal) -> bool {
-    let has_no_reason = refusal.reason == name(refusal.code);
     let is_cut = matches!(
         refusal.code,
         Code::Cancelled | Code::Unknown | Code::Internal | Code::DeadlineExceeded
     );
-    has_no_reason && is_cut
+    refusal.reason.is_empty() && is_cut
 }
