@@ -10,12 +10,12 @@ use proto::domain::token::mint;
 use proto::lease::{Candidate, Leadership, LeaseError, LeaseStore, LeaseTimes};
 use proto::pb::FILE_DESCRIPTOR_SET;
 use proto::runtime::backoff::Backoff;
+use proto::runtime::channel::{self, ChannelError, ServerLimits, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
@@ -27,8 +27,6 @@ use crate::grpc::{Gate, Shown, routes};
 use crate::manager::{Manager, Realm};
 use crate::store::Store;
 
-/// A connection that does not answer a ping in time is dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// Services whose health follows the leadership.
 const SERVICES: [&str; 9] = [
@@ -49,10 +47,14 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// How clients and agents reach it: `host:port`.
     pub advertise: String,
+    /// Its id; a new one for every process where there is none.
+    pub controller_id: Option<Uuid>,
     /// How long leases live.
     pub times: LeaseTimes,
+    /// What it allows each connection.
+    pub limits: ServerLimits,
     /// Certificate and key, and the authority of clients where they must have certificates.
-    pub tls: Option<ServerTlsConfig>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Why a controller could not serve.
@@ -67,7 +69,10 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// Certificate, key or the transport.
+    /// Certificate or key.
+    #[error("set up the server")]
+    SetUp(#[from] ChannelError),
+    /// The transport.
     #[error("serve gRPC")]
     Transport(#[from] tonic::transport::Error),
     /// Our own descriptors.
@@ -102,7 +107,7 @@ pub async fn serve<L: LeaseStore>(
         .map_err(|source| ServeError::Listen { address, source })?;
     let bound = listener.local_addr().unwrap_or(address);
     let candidate = Candidate {
-        controller_id: Uuid::new_v4(),
+        controller_id: settings.controller_id.unwrap_or_else(Uuid::new_v4),
         address: settings.advertise,
     };
     info!(address = %bound, controller_id = %candidate.controller_id, "the controller listens");
@@ -120,13 +125,8 @@ pub async fn serve<L: LeaseStore>(
     };
     controller.set_health(ServingStatus::NotServing).await;
     let leading = tokio::spawn(controller.run());
-    let mut server = Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .tcp_nodelay(true);
-    if let Some(tls) = settings.tls {
-        server = server.tls_config(tls)?;
-    }
+    let listen = bound.to_string();
+    let mut server = channel::server(&listen, settings.limits, settings.tls.as_ref())?;
     let routes = routes(&gate).add_service(health_service);
     let served = server
         .add_routes(with_reflection(routes)?)

@@ -2,5 +2,10 @@
 
 pub mod clients;
 pub mod clinic;
+pub mod cluster;
 pub mod drover;
 pub mod pg;
+pub mod process;
+
+#[path = "../../proto/tests/support/etcd.rs"]
+pub mod etcd;

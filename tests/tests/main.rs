@@ -4,6 +4,7 @@
 
 mod clients;
 mod clinic;
+mod cluster;
 mod commands;
 mod faults;
 mod fence;

@@ -28,6 +28,11 @@ impl Failure {
         }
     }
 
+    /// The same again may work by itself.
+    pub fn is_passing(&self) -> bool {
+        policy(self.kind).0 == Policy::Retry
+    }
+
     /// The same failure, with the action that failed in front.
     #[must_use]
     pub fn during(mut self, action: impl fmt::Display) -> Self {

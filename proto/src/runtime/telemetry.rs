@@ -45,6 +45,14 @@ pub struct Service {
 /// Takes one log line at a time, line end included: stderr, or something that spares a progress bar.
 pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
+/// Log lines to stderr, for processes that draw nothing there.
+pub fn stderr() -> LogSink {
+    Arc::new(|line| {
+        // Nobody could be told.
+        let _ = io::stderr().write_all(line);
+    })
+}
+
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {

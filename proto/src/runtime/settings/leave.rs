@@ -1,5 +1,8 @@
 //! How a server ends before it served: what `--check-config` says, and what wrong settings lead to.
 
+use std::io::{self, Write};
+use std::process::ExitCode;
+
 use super::check::Invalid;
 
 /// The end of a process that does not go on: its exit code, and words for stdout where the code is 0, else
@@ -10,6 +13,19 @@ pub struct Leave {
     pub code: u8,
     /// Lines, without the last line end.
     pub words: String,
+}
+
+impl Leave {
+    /// Prints the words where they belong, and the code to end with.
+    pub fn say(&self) -> ExitCode {
+        let line = format!("{}\n", self.words);
+        // Nobody could be told.
+        let _ = match self.code {
+            0 => io::stdout().write_all(line.as_bytes()),
+            _ => io::stderr().write_all(line.as_bytes()),
+        };
+        ExitCode::from(self.code)
+    }
 }
 
 /// The settings to go on with.

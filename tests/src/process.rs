@@ -1,0 +1,81 @@
+//! A process of ours that can be killed, frozen and thawed; its log goes to a file.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::{Child, Command};
+
+/// A running process. Dropped, it is killed.
+pub struct Process {
+    /// What it is called here.
+    pub name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a binary that was built beside the tests, with this environment and none of the caller's
+    /// `DROVER_*`; the log is appended to `NAME.log` in a folder.
+    pub fn start(name: &str, binary: &Path, env: &[(String, String)], dir: &Path) -> Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)?;
+        let mut command = Command::new(binary);
+        for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("DROVER_")) {
+            command.env_remove(variable);
+        }
+        let child = command
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM, and waits for the end; its exit code.
+    pub async fn stop(&mut self) -> Result<Option<i32>> {
+        self.signal("-TERM")?;
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), self.child.wait());
+        Ok(ended.await.context("the process did not end")??.code())
+    }
+
+    /// SIGSTOP.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let pid = self.child.id().context("the process has ended")?;
+        let status = std::process::Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()?;
+        ensure!(status.success(), "kill {signal} {pid}");
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+//! Controller, agents and etcd as processes: the same rows as one process makes, whatever dies meanwhile.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use drover_tests::clinic::Clinic;
+use drover_tests::cluster::Cluster;
+use drover_tests::drover;
+
+const VOLATILE: &[&str] = &["imported_at"];
+const AGENTS: [(&str, &str); 3] = [("eu-1", "eu"), ("eu-2", "eu"), ("us-1", "us")];
+
+/// A clinic that one process has migrated, and one that a cluster is to migrate.
+async fn clinics(scale: &str) -> Result<(Clinic, Clinic)> {
+    let calm = Clinic::new(scale).await?;
+    let outcome = drover::run(&["run", &calm.plan()], &calm.env()).await?;
+    ensure!(outcome.code == Some(0), "{}", outcome.stderr);
+    let other = calm.with_fresh_target().await?;
+    Ok((calm, other))
+}
+
+async fn create_and_start(cluster: &Cluster, clinic: &Clinic) -> Result<()> {
+    cluster
+        .json(&["migration", "create", "-f", &clinic.plan()])
+        .await?;
+    cluster.json(&["migration", "start", "demo-clinic"]).await?;
+    Ok(())
+}
+
+async fn until_completed(cluster: &Cluster) -> Result<()> {
+    let wait = [
+        "migration",
+        "wait",
+        "demo-clinic",
+        "--for=state=completed",
+        "--wait-timeout",
+        "240s",
+    ];
+    let outcome = cluster.drover(&wait).await?;
+    ensure!(
+        outcome.code == Some(0),
+        "{:?} {}\n{}",
+        outcome.code,
+        outcome.stderr,
+        cluster.logs()
+    );
+    Ok(())
+}
+
+async fn must_be_equal(expected: &Clinic, found: &Clinic) -> Result<()> {
+    let (expected_rows, found_rows) = (
+        expected.digests(VOLATILE).await?,
+        found.digests(VOLATILE).await?,
+    );
+    ensure!(
+        found_rows == expected_rows,
+        "{found_rows:?}\n{expected_rows:?}"
+    );
+    let (expected_keys, found_keys) = (expected.definitions().await?, found.definitions().await?);
+    ensure!(
+        found_keys == expected_keys,
+        "{found_keys:?}\n{expected_keys:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn three_agents_make_what_one_process_makes() -> Result<()> {
+    let (calm, clinic) = clinics("0.2").await?;
+    let cluster = Cluster::start(&AGENTS, clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    until_completed(&cluster).await?;
+    must_be_equal(&calm, &clinic).await?;
+    let holders = clinic
+        .app
+        .number("select count(distinct holder) from drover.partition where number >= 0")
+        .await?;
+    ensure!(holders > 1, "one agent did it all\n{}", cluster.logs());
+    // What was set aside, the ids, the batches: all of it can be asked for.
+    let errors = cluster
+        .json(&["error", "list", "--migration", "demo-clinic"])
+        .await?;
+    ensure!(errors.to_string().contains("DROVER_"), "{errors}");
+    let mapping = cluster
+        .json(&[
+            "mapping",
+            "lookup",
+            "patients",
+            "7",
+            "--migration",
+            "demo-clinic",
+        ])
+        .await?;
+    ensure!(
+        mapping.to_string().contains("dispatch_patient"),
+        "{mapping}"
+    );
+    for list in [
+        &["entity", "list", "demo-clinic"][..],
+        &["batch", "list", "demo-clinic", "patients"],
+        &["checkpoint", "list", "demo-clinic"],
+        &["migration", "list"],
+        &["rules", "list"],
+    ] {
+        let found = cluster.json(list).await?;
+        ensure!(found.to_string().len() > 100, "{list:?}: {found}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_agents_controllers_and_etcds_change_nothing() -> Result<()> {
+    let (calm, clinic) = clinics("0.5").await?;
+    // Slow enough to be disturbed in the middle.
+    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    let mut cluster = Cluster::start(&AGENTS, clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    cluster.until_processed(5_000).await?;
+    cluster.agent("eu-1").kill().await?;
+    cluster.until_processed(20_000).await?;
+    cluster.restart_controller().await?;
+    cluster.until_processed(35_000).await?;
+    cluster.etcd.restart().await;
+    cluster.agent("us-1").freeze()?;
+    cluster.add_agent("eu-3", "eu", &[])?;
+    until_completed(&cluster).await?;
+    cluster.agent("us-1").thaw()?;
+    must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
+async fn a_paused_migration_stands_still_and_goes_on() -> Result<()> {
+    let (calm, clinic) = clinics("0.5").await?;
+    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    let mut cluster = Cluster::start(&AGENTS, clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    cluster.until_processed(10_000).await?;
+    // Its holder is gone when the pause comes: its partitions are sealed.
+    cluster.agent("eu-2").freeze()?;
+    let paused = cluster
+        .drover(&["migration", "pause", "demo-clinic", "--wait"])
+        .await?;
+    ensure!(
+        paused.code == Some(0),
+        "{}\n{}",
+        paused.stderr,
+        cluster.logs()
+    );
+    let ledger = "select count(*) from drover.ledger";
+    let before = clinic.app.number(ledger).await?;
+    cluster.agent("eu-2").thaw()?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = clinic.app.number(ledger).await?;
+    ensure!(
+        before == after,
+        "{before} batches when paused, {after} later"
+    );
+    let again = cluster
+        .drover(&[
+            "migration",
+            "delete",
+            "demo-clinic",
+            "--yes",
+            "--confirm",
+            "demo-clinic",
+        ])
+        .await?;
+    ensure!(again.code == Some(4), "{:?} {}", again.code, again.stderr);
+    cluster
+        .json(&["migration", "resume", "demo-clinic"])
+        .await?;
+    until_completed(&cluster).await?;
+    must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_its_reason() -> Result<()> {
+    let clinic = Clinic::new("0.01").await?;
+    let mut cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;
+    let error = |outcome: &drover::Outcome| outcome.stderr.clone();
+    let unknown = cluster.drover(&["migration", "get", "nothing"]).await?;
+    ensure!(
+        unknown.code == Some(3),
+        "{:?} {}",
+        unknown.code,
+        error(&unknown)
+    );
+    clinic.edit_plan("col: sku", "col: skew")?;
+    let invalid = cluster
+        .drover(&["migration", "create", "-f", &clinic.plan()])
+        .await?;
+    ensure!(
+        invalid.code == Some(2) && error(&invalid).contains("entities["),
+        "{}",
+        error(&invalid)
+    );
+    clinic.edit_plan("col: skew", "col: sku")?;
+    let region = [
+        "migration",
+        "create",
+        "-f",
+        &clinic.plan(),
+        "--region",
+        "mars",
+        "--timeout",
+        "3s",
+    ];
+    let nobody = cluster.drover(&region).await?;
+    ensure!(
+        nobody.code == Some(6) && error(&nobody).contains("no agent in region mars"),
+        "{}",
+        error(&nobody)
+    );
+    cluster
+        .json(&["migration", "create", "-f", &clinic.plan()])
+        .await?;
+    let twice = cluster
+        .drover(&["migration", "create", "-f", &clinic.plan()])
+        .await?;
+    ensure!(twice.code == Some(4), "{:?} {}", twice.code, error(&twice));
+    let pause = cluster
+        .drover(&["migration", "pause", "demo-clinic"])
+        .await?;
+    ensure!(pause.code == Some(4), "{:?} {}", pause.code, error(&pause));
+    // An agent of a name that is taken is refused, and says so; the others do not mind.
+    cluster.add_agent("eu-1", "eu", &[])?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !cluster.agents[1].log().contains("is connected already") {
+        ensure!(tokio::time::Instant::now() < deadline, "{}", cluster.logs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cluster.until_agents(1).await?;
+    cluster.json(&["migration", "start", "demo-clinic"]).await?;
+    until_completed(&cluster).await
+}
