@@ -29,7 +29,7 @@ build: setup
 test: ## every test, on private PostgreSQL servers
 	@sh deploy/setup.sh clients
 	@sh deploy/clients.sh >/dev/null
-	cargo build --locked -p drover-cli
+	cargo build --locked -p drover-cli -p drover-controller -p drover-agent
 	cargo test --workspace --locked
 
 lint: setup ## format check, clippy without a warning

@@ -149,7 +149,7 @@ async fn a_paused_migration_stands_still_and_goes_on() -> Result<()> {
     let ledger = "select count(*) from drover.ledger";
     let before = clinic.app.number(ledger).await?;
     cluster.agent("eu-2").thaw()?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    cluster.until_agents(3).await?;
     let after = clinic.app.number(ledger).await?;
     ensure!(
         before == after,
