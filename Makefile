@@ -2,20 +2,25 @@
 # CARGO_TARGET_DIR and every other cargo setting is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint
+.PHONY: help setup demo demo-cluster dev test lint
 
 DROVER := cargo run --release --locked -q -p drover-cli --
 # make demo SCALE=4: a million rows instead of 250,000
 DEMO := dev --demo $(if $(SCALE),--scale $(SCALE))
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):[^#]*## */  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 setup: ## install PostgreSQL, etcd and protoc where they are missing
 	@sh deploy/setup.sh
 
 demo: build ## migrate a made-up legacy clinic on private PostgreSQL servers, show the result, clean up
 	$(DROVER) $(DEMO) --exit-after
+
+# ROUNDS=20 plays it twenty times, each at other moments.
+demo-cluster: setup ## the same by three agents while one is killed, one frozen, controller and etcd restarted
+	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent -p drover-tests --bins
+	"$${CARGO_TARGET_DIR:-target}/release/demo-cluster" $(or $(SCALE),1) $(or $(ROUNDS),1) $(SEED)
 
 dev: build ## the same, and stay up to be looked at
 	$(DROVER) $(DEMO)
@@ -25,11 +30,11 @@ dev: build ## the same, and stay up to be looked at
 build: setup
 	cargo build --release --locked -p drover-cli
 
-# The end-to-end tests run the binary that stands beside them.
+# The end-to-end tests run the programs that stand beside them, built with the same features.
 test: ## every test, on private PostgreSQL servers
 	@sh deploy/setup.sh clients
 	@sh deploy/clients.sh >/dev/null
-	cargo build --locked -p drover-cli -p drover-controller -p drover-agent
+	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked
 
 lint: setup ## format check, clippy without a warning

@@ -119,6 +119,30 @@ impl Clinic {
         Ok(digests)
     }
 
+    /// One digest over all rows and all definitions of the target, `leave_out` columns aside.
+    pub async fn digest(&self, leave_out: &[&str]) -> Result<String> {
+        let (rows, definitions) = (self.digests(leave_out).await?, self.definitions().await?);
+        let text = serde_json::to_string(&(rows, definitions))?.replace('\'', "''");
+        let digest = self.app.texts(&format!("select md5('{text}')")).await?;
+        digest.into_iter().next().context("a digest is one row")
+    }
+
+    /// Rows of the legacy tables that the plan reads.
+    pub async fn legacy_rows(&self) -> Result<i64> {
+        let tables = self
+            .legacy
+            .texts("select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' \
+                    and relname ~ '^(dispatch|orders|catalog)_'")
+            .await?;
+        let counts: Vec<String> = tables
+            .iter()
+            .map(|table| format!("(select count(*) from public.{table})"))
+            .collect();
+        self.legacy
+            .number(&format!("select {}", counts.join(" + ")))
+            .await
+    }
+
     /// Keys, indexes and constraints of the target, as their definitions.
     pub async fn definitions(&self) -> Result<Vec<String>> {
         self.app
