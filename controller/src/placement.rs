@@ -173,7 +173,7 @@ mod tests {
             );
             order.push(name);
         }
-        assert_eq!(order, ["a", "b", "c", "a", "a", "b", "a"]);
+        assert_eq!(order, ["a", "b", "c", "a", "b", "a", "a"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use drover_tests::clinic::Clinic;
 use drover_tests::cluster::Cluster;
 use drover_tests::drover;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use tokio::time::Instant;
 
