@@ -3,6 +3,7 @@
 //! Everything that was assigned is held until it is let go: that is what a hello tells.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub struct Lanes<L> {
     /// Cancelled when a migration's partitions are to be given back; a new one stands for work to come.
     drains: Mutex<HashMap<Uuid, CancellationToken>>,
     has_let_go: Notify,
+    is_closed: AtomicBool,
 }
 
 impl<L: LeaseStore> Lanes<L> {
@@ -63,6 +65,7 @@ impl<L: LeaseStore> Lanes<L> {
             held: Mutex::default(),
             drains: Mutex::default(),
             has_let_go: Notify::new(),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +93,9 @@ impl<L: LeaseStore> Lanes<L> {
         };
         self.lock_held().insert(held.partition_id, held);
         let drain = self.drain_of(held.migration_id);
+        if self.is_closed.load(Ordering::SeqCst) {
+            drain.cancel();
+        }
         // The receiver is ours.
         let _ = self.queue.send((assignment, drain)).await;
     }
@@ -105,6 +111,18 @@ impl<L: LeaseStore> Lanes<L> {
             }
             None => drains.drain().for_each(|(_, token)| token.cancel()),
         }
+    }
+
+    /// Takes no more work: what is held, and whatever is still assigned, is given back.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.abandon();
+    }
+
+    /// Has everything given back while no controller may be there to hear of it.
+    pub fn abandon(&self) {
+        self.drain(None);
+        self.outbox.set_draining(true);
     }
 
     /// Waits until nothing is held any more.

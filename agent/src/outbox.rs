@@ -4,6 +4,7 @@
 //! controller that does not keep up slows the lanes. Progress is lossy: the latest of each partition.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use proto::domain::frame::AgentFrame;
@@ -20,6 +21,8 @@ pub struct Outbox {
     progress: Mutex<HashMap<Uuid, AgentFrame>>,
     has_progress: Notify,
     credits: Mutex<u32>,
+    /// Lanes that give everything back wait for no credit: their reports stay here for a later controller.
+    is_draining: AtomicBool,
     has_credit: Notify,
 }
 
@@ -32,6 +35,7 @@ impl Default for Outbox {
             progress: Mutex::default(),
             has_progress: Notify::new(),
             credits: Mutex::new(0),
+            is_draining: AtomicBool::new(false),
             has_credit: Notify::new(),
         }
     }
@@ -58,6 +62,13 @@ impl Outbox {
     /// A controller welcomed us: so many batches before its first acknowledgement.
     pub fn set_credits(&self, credits: u32) {
         *self.credits.lock().unwrap_or_else(PoisonError::into_inner) = credits;
+        self.has_credit.notify_waiters();
+    }
+
+    /// Whether everything is being given back: then batches cost no credit, since no controller may be there to
+    /// give one.
+    pub fn set_draining(&self, is_draining: bool) {
+        self.is_draining.store(is_draining, Ordering::SeqCst);
         self.has_credit.notify_waiters();
     }
 
@@ -98,6 +109,9 @@ impl Outbox {
                     *credits -= 1;
                     return;
                 }
+            }
+            if self.is_draining.load(Ordering::SeqCst) {
+                return;
             }
             notified.await;
         }
@@ -179,6 +193,23 @@ mod tests {
         outbox.add_credits(1);
         assert_eq!(outbox.next().await, batch(2));
         second.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_without_a_credit_does_not_hold_up_a_drain() {
+        let outbox = Arc::new(Outbox::default());
+        let waiting = outbox.clone();
+        let sent = tokio::spawn(async move { waiting.send(batch(1)).await });
+        tokio::task::yield_now().await;
+        assert!(!sent.is_finished());
+        outbox.set_draining(true);
+        sent.await.unwrap();
+        // It was not dropped: the next controller gets it.
+        assert_eq!(outbox.next().await, batch(1));
+        outbox.set_draining(false);
+        let next = outbox.send(batch(2));
+        let waited = tokio::time::timeout(Duration::from_secs(60), next).await;
+        assert!(waited.is_err());
     }
 
     #[tokio::test(start_paused = true)]

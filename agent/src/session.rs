@@ -157,7 +157,10 @@ impl<L: LeaseStore> Session<L> {
             return Err(Failure::new(FailureKind::Fenced, words));
         }
         match order.frame {
-            ControllerFrame::Welcome { credits, .. } => self.outbox.set_credits(credits),
+            ControllerFrame::Welcome { credits, .. } => {
+                self.outbox.set_draining(false);
+                self.outbox.set_credits(credits);
+            }
             ControllerFrame::Acknowledge { credits } => self.outbox.add_credits(credits),
             ControllerFrame::Run(order) => self.desk.begin_run(*order).await,
             ControllerFrame::Assign(assignment) => self.lanes.assign(assignment).await,

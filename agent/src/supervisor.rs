@@ -80,7 +80,7 @@ pub async fn run<L: LeaseStore>(
         _ = &mut dialling => {}
     }
     info!("draining");
-    session.lanes.drain(None);
+    session.lanes.close();
     if timeout(settings.drain_deadline, session.lanes.are_idle())
         .await
         .is_err()
@@ -163,7 +163,7 @@ impl<L: LeaseStore> Dialling<L> {
             if !is_orphan && alone_since.elapsed() > orphan_limit {
                 warn!("no controller for too long: everything in hand is given back");
                 is_orphan = true;
-                self.session.lanes.drain(None);
+                self.session.lanes.abandon();
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,

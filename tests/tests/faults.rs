@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use drover_tests::clinic::Clinic;
 use drover_tests::drover::{self, Outcome};
+use drover_tests::pg::TestDatabase;
 use sqlx::Connection;
 use tokio::time::Instant;
 
@@ -233,6 +234,23 @@ async fn a_source_that_was_written_to_while_nobody_held_the_snapshot_blocks() ->
         outcome.stderr
     );
     clinic.edit_plan("consistency: snapshot", "consistency: none")?;
+    let outcome = run(&clinic).await?;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn writers_of_other_databases_do_not_make_a_lost_snapshot_doubtful() -> Result<()> {
+    let clinic = Clinic::new("0.01").await?;
+    fill_disk(&clinic, "orders").await?;
+    assert_eq!(run(&clinic).await?.code, Some(8));
+    empty_disk(&clinic, "orders").await?;
+    // On the same server, older than the new snapshot, and still open when the run ends.
+    let elsewhere = TestDatabase::new().await?;
+    let mut writer = elsewhere.connect().await;
+    sqlx::raw_sql("begin; create table open_for_long ()")
+        .execute(&mut writer)
+        .await?;
     let outcome = run(&clinic).await?;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     Ok(())

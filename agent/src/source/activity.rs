@@ -87,14 +87,16 @@ pub async fn read_activity(
     Ok(activity)
 }
 
-/// Waits until no transaction older than `xmax` is left and every session that was there has
-/// reported its counters or ended; false when that cannot be seen in time.
-pub async fn wait_for_reports(connection: &mut PgConnection, xmax: &str) -> Result<bool, Failure> {
+/// Waits until every session of this database has ended its transaction and reported its counters, or is
+/// gone; false when that cannot be seen in time. Other databases of the server do not matter: a session
+/// writes to the one it is connected to.
+pub async fn wait_for_reports(connection: &mut PgConnection) -> Result<bool, Failure> {
     let deadline = Instant::now() + FLUSH_DEADLINE;
     loop {
         // From version 15 on an idle session reports within ten seconds; before, it may never.
         let is_quiet: bool = sqlx::query_scalar(
-            "select current_setting('track_counts')::boolean and pg_snapshot_xmin(pg_current_snapshot())::text::numeric >= $1::numeric \
+            "select current_setting('track_counts')::boolean \
+                and not exists (select from pg_prepared_xacts where database = current_database()) \
                 and not exists ( \
                     select from pg_stat_activity a \
                     where a.datname = current_database() and a.pid <> pg_backend_pid() \
@@ -104,7 +106,6 @@ pub async fn wait_for_reports(connection: &mut PgConnection, xmax: &str) -> Resu
                       and not coalesce(a.state = 'idle' and a.state_change < clock_timestamp() - interval '11 seconds' \
                                        and current_setting('server_version_num')::integer >= 150000, false))",
         )
-        .bind(xmax)
         .fetch_one(&mut *connection)
         .await
         .during("wait for the source's sessions")?;

@@ -149,11 +149,7 @@ async fn compare(
     tables: &[TableName],
     earlier: &SourceActivity,
 ) -> Result<Continuity, Failure> {
-    let xmax: String = sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
-        .fetch_one(&mut *watch)
-        .await
-        .during("read the source's transactions")?;
-    let is_certain = wait_for_reports(watch, &xmax).await?;
+    let is_certain = wait_for_reports(watch).await?;
     let now = read_activity(watch, tables).await?;
     let changed = now.changed_since(earlier);
     Ok(if !changed.is_empty() {

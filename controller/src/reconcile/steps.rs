@@ -107,7 +107,21 @@ impl<L: LeaseStore> Reconciler<L> {
         };
         let crew = self.job.crew.clone();
         let span = info_span!("step", action = ?action);
-        let step = async move { (action, crew.ask(query, REBUILD_DEADLINE).await) };
+        let is_end = matches!(query, Query::FinishRun { .. });
+        let step = async move {
+            let answer = crew.ask_someone(query.clone(), REBUILD_DEADLINE).await;
+            if let (true, Ok((by, _))) = (is_end, &answer) {
+                // Whoever holds the snapshot lets it go, too.
+                for holder in crew.snapshot_holders() {
+                    if holder != *by {
+                        let _ = crew
+                            .ask_holder(holder, query.clone(), REBUILD_DEADLINE)
+                            .await;
+                    }
+                }
+            }
+            (action, answer.map(|(_, answer)| answer))
+        };
         self.steps.spawn(step.instrument(span));
         Ok(())
     }

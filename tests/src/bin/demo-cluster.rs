@@ -152,7 +152,7 @@ async fn until_taken_over(clinic: &Clinic, holder: &str) -> Result<String> {
 
 /// The id of an agent in a list of them.
 fn agent_id(list: &Value, name: &str) -> Result<String> {
-    let agents = list.as_array().or_else(|| list["agents"].as_array());
+    let agents = list["items"].as_array();
     let agent = agents.and_then(|agents| agents.iter().find(|agent| agent["name"] == name));
     let id = agent.and_then(|agent| agent["id"].as_str());
     Ok(id
