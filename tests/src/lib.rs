@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod drover;
 pub mod pg;
 pub mod process;
+pub mod simulated;
 
 #[path = "../../proto/tests/support/etcd.rs"]
 pub mod etcd;

@@ -6,6 +6,9 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use tokio::process::{Child, Command};
 
+/// The unit of times in `/proc`: `USER_HZ`, 100 on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// A running process. Dropped, it is killed.
 pub struct Process {
     /// What it is called here.
@@ -65,13 +68,35 @@ impl Process {
         self.signal("-CONT")
     }
 
+    /// CPU time that it took so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        // The name, in brackets, may hold anything; behind it stand the state and numbers.
+        let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
+        let times = rest.split_whitespace().skip(11).take(2);
+        let times: Vec<f64> = times.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(times.iter().sum::<f64>() / TICKS_PER_SECOND)
+    }
+
+    /// Its resident memory.
+    pub fn rss_mib(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.context("no VmRSS in status")?.parse::<f64>()? / 1024.0)
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    fn pid(&self) -> Result<u32> {
+        self.child.id().context("the process has ended")
+    }
+
     fn signal(&self, signal: &str) -> Result<()> {
-        let pid = self.child.id().context("the process has ended")?;
+        let pid = self.pid()?;
         let status = std::process::Command::new("kill")
             .args([signal, &pid.to_string()])
             .status()?;
