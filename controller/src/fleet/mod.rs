@@ -31,7 +31,7 @@ pub const CREDITS: u32 = 64;
 const INBOX: usize = 256;
 
 /// What a migration's supervisor hears of the fleet.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum News {
     /// An agent's report about the migration.
     Frame {
