@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::agent::{AgentLink, Line};
-use super::member::Member;
+use super::member::{Duty, Member};
 use super::{CREDITS, Fleet, GRACE, News};
 
 /// How long an agent may take to say hello.
@@ -54,6 +54,7 @@ pub struct Stay {
 struct Entered {
     connection: u64,
     closing: CancellationToken,
+    is_draining: bool,
     news: Vec<(mpsc::Sender<News>, News)>,
 }
 
@@ -78,6 +79,7 @@ impl Fleet {
         let Entered {
             connection,
             closing,
+            is_draining,
             news,
         } = self.enlist(hello, &line)?;
         let welcome = ControllerFrame::Welcome {
@@ -85,6 +87,10 @@ impl Fleet {
             credits: CREDITS,
         };
         let _ = line.order(welcome);
+        if is_draining {
+            // Nobody was there to be told, or the order was lost with the earlier stream.
+            let _ = line.order(ControllerFrame::Drain { migration_id: None });
+        }
         for (inbox, news) in news {
             let _ = inbox.send(news).await;
         }
@@ -138,10 +144,12 @@ impl Fleet {
             (inbox.clone(), News::Joined { holder, held })
         }));
         let closing = member.closing();
+        let is_draining = member.duty == Duty::Draining;
         state.members.insert(holder, member);
         Ok(Entered {
             connection,
             closing,
+            is_draining,
             news,
         })
     }

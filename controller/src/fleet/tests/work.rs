@@ -143,3 +143,20 @@ async fn a_cordoned_agent_keeps_what_it_has_and_a_draining_one_is_told() {
     assert_eq!(held_by_one(&fleet), [held(MIGRATION, 1, 1)]);
     assert!(agent.has_no_order().await);
 }
+
+#[tokio::test]
+async fn an_agent_that_dials_again_is_told_that_it_is_draining() {
+    let fleet = fleet();
+    let mut first = hello(ONE, "one");
+    first.held = vec![held(MIGRATION, 1, 1)];
+    drop(connect(&fleet, first.clone()).await);
+    until_disconnected(&fleet, ONE).await;
+    // Nobody is there to be told, or the order was lost with the stream.
+    fleet.set_duty(ONE, Duty::Draining).unwrap();
+    let mut agent = connect(&fleet, first.clone()).await;
+    let drain = ControllerFrame::Drain { migration_id: None };
+    assert_eq!(agent.order().await, drain);
+    fleet.set_duty(ONE, Duty::Cordoned).unwrap();
+    let mut again = connect(&fleet, first).await;
+    assert!(again.has_no_order().await);
+}
