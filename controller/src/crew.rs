@@ -262,9 +262,8 @@ impl Crew {
 
     /// Lets an agent send more batches.
     pub fn acknowledge(&self, holder: Uuid, credits: u32) {
-        if let Some(line) = self.fleet.line(holder) {
-            let _ = line.order(ControllerFrame::Acknowledge { credits });
-        }
+        let id = self.migration_id.unwrap_or_default();
+        self.fleet.acknowledge(holder, id, credits);
     }
 
     /// Agents that hold the migration's snapshot already.

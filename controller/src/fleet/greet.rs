@@ -154,19 +154,22 @@ impl Fleet {
         })
     }
 
-    fn note(&self, holder: Uuid, frame: &AgentFrame) {
+    fn note(&self, (holder, connection): (Uuid, u64), frame: &AgentFrame) {
         let mut state = self.lock();
-        let Some(member) = state.members.get_mut(&holder) else {
+        let member = state.members.get_mut(&holder);
+        // What an earlier stream said was said before the hello of the present one.
+        let Some(member) = member.filter(|member| member.connection == connection) else {
             return;
         };
         member.last_seen = clock::now();
-        if let AgentFrame::Released {
-            migration_id,
-            partition_id,
-            ..
-        } = frame
-        {
-            member.let_go(*migration_id, *partition_id);
+        match frame {
+            AgentFrame::Released {
+                migration_id,
+                partition_id,
+                ..
+            } => member.let_go(*migration_id, *partition_id),
+            AgentFrame::Batch { migration_id, .. } => member.owe(*migration_id),
+            _ => {}
         }
     }
 
@@ -204,7 +207,7 @@ impl Stay {
     }
 
     async fn take(&self, frame: AgentFrame) {
-        self.fleet.note(self.holder, &frame);
+        self.fleet.note((self.holder, self.connection), &frame);
         let migration_id = match frame {
             AgentFrame::QueryResult { query_id, result } => {
                 return self.line.answered(query_id, result);
@@ -227,7 +230,7 @@ impl Stay {
         };
         if is_batch && !is_taken {
             // Nobody looks after the migration now; whoever does next reads the ledger.
-            let _ = self.line.order(ControllerFrame::Acknowledge { credits: 1 });
+            self.fleet.acknowledge(self.holder, migration_id, 1);
         }
     }
 }

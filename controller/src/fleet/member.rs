@@ -1,10 +1,10 @@
 //! What is known of one agent.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::frame::{HeldPartition, Hello};
+use proto::domain::frame::{ControllerFrame, HeldPartition, Hello};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -64,6 +64,8 @@ pub(super) struct Member {
     pub(super) first_seen: DateTime<Utc>,
     pub(super) last_seen: DateTime<Utc>,
     held: HashSet<HeldPartition>,
+    /// Batches of its present stream that are not acknowledged yet, by migration.
+    owed: HashMap<Uuid, u32>,
     line: Option<Line>,
     closing: CancellationToken,
 }
@@ -74,6 +76,7 @@ impl Member {
             closing: CancellationToken::new(),
             held: hello.held.iter().copied().collect(),
             snapshots: hello.snapshots.iter().copied().collect(),
+            owed: HashMap::new(),
             hello,
             connection,
             duty: Duty::Active,
@@ -109,6 +112,24 @@ impl Member {
     pub(super) fn let_go(&mut self, migration_id: Uuid, partition_id: Uuid) {
         self.held
             .retain(|held| (held.migration_id, held.partition_id) != (migration_id, partition_id));
+    }
+
+    /// A batch came: it is acknowledged sooner or later.
+    pub(super) fn owe(&mut self, migration_id: Uuid) {
+        *self.owed.entry(migration_id).or_default() += 1;
+    }
+
+    /// Acknowledges batches of a migration: so many, but no more than came over the present stream.
+    pub(super) fn acknowledge(&mut self, migration_id: Uuid, credits: u32) {
+        let owed = self.owed.remove(&migration_id).unwrap_or_default();
+        let credits = credits.min(owed);
+        if owed > credits {
+            self.owed.insert(migration_id, owed - credits);
+        }
+        if let Some(line) = self.line.as_ref().filter(|_| credits > 0) {
+            // One that is gone starts with all its credits again.
+            let _ = line.order(ControllerFrame::Acknowledge { credits });
+        }
     }
 
     pub(super) fn held_of(&self, migration_id: Uuid) -> Vec<HeldPartition> {

@@ -110,8 +110,33 @@ impl Fleet {
     pub fn subscribe(&self, migration_id: Uuid) -> (mpsc::Receiver<News>, Vec<MemberView>) {
         let (tx, rx) = mpsc::channel(INBOX);
         let mut state = self.lock();
-        state.inboxes.insert(migration_id, tx);
+        state.inboxes.insert(migration_id, tx.clone());
+        let fleet = self.clone();
+        tokio::spawn(async move {
+            tx.closed().await;
+            fleet.unsubscribe(migration_id, &tx);
+        });
         (rx, state.members.values().map(Member::view).collect())
+    }
+
+    /// A supervisor is no more. What it did not acknowledge it never will: whoever looks after the
+    /// migration next reads the ledger, and agents get their credits back.
+    fn unsubscribe(&self, migration_id: Uuid, inbox: &mpsc::Sender<News>) {
+        let mut state = self.lock();
+        let current = state.inboxes.get(&migration_id);
+        if current.is_some_and(|current| current.same_channel(inbox)) {
+            state.inboxes.remove(&migration_id);
+        }
+        for member in state.members.values_mut() {
+            member.acknowledge(migration_id, u32::MAX);
+        }
+    }
+
+    /// Lets an agent send more batches: so many of a migration were stored.
+    pub fn acknowledge(&self, holder: Uuid, migration_id: Uuid, credits: u32) {
+        if let Some(member) = self.lock().members.get_mut(&holder) {
+            member.acknowledge(migration_id, credits);
+        }
     }
 
     /// Sends an assignment and notes that the agent holds the partition.
