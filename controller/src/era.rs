@@ -10,6 +10,9 @@ use proto::lease::{Cluster, Leadership, LeaseError, LeaseStore};
 
 use crate::store::{Store, StoredEra};
 
+/// Several migrations may settle it at the same time.
+const SETTLE_TRIES: u32 = 4;
+
 /// What is to be done about the era.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -47,24 +50,43 @@ pub async fn settle<L: LeaseStore>(
     leadership: &Leadership,
     highest_token: i64,
 ) -> Result<u32, Failure> {
+    for _ in 0..SETTLE_TRIES {
+        if let Some(era) = settle_once(store, lease, leadership, highest_token).await? {
+            return Ok(era);
+        }
+    }
+    Err(Failure::new(
+        FailureKind::Busy,
+        "the era was raised by others again and again",
+    ))
+}
+
+/// None when another one raised the era meanwhile.
+async fn settle_once<L: LeaseStore>(
+    store: &Store,
+    lease: &L,
+    leadership: &Leadership,
+    highest_token: i64,
+) -> Result<Option<u32>, Failure> {
+    // In this order: what is stored is never ahead of a revision that is read after it.
+    let stored = store.era().await.map_err(|error| error.failure())?;
     let cluster = lease
         .cluster()
         .await
         .map_err(|error| lease_failure(&error))?;
-    let stored = store.era().await.map_err(|error| error.failure())?;
     let era = match decide(&stored, &cluster, highest_token) {
-        Decision::Keep(era) => return Ok(era),
+        Decision::Keep(era) => return Ok(Some(era)),
         Decision::RaiseAbove(floor) => store
             .raise_era(floor, &cluster.cluster_id, cluster.revision)
             .await
             .map_err(|error| error.failure())?,
     };
     tracing::info!(era, "a new era of fencing tokens");
-    lease
-        .set_era(leadership, era)
-        .await
-        .map_err(|error| lease_failure(&error))?;
-    Ok(era)
+    match lease.set_era(leadership, era).await {
+        Ok(()) => Ok(Some(era)),
+        Err(LeaseError::EraFalls) => Ok(None),
+        Err(error) => Err(lease_failure(&error)),
+    }
 }
 
 /// A failure of the lease store.

@@ -266,10 +266,14 @@ const fn is_the_agents(kind: FailureKind) -> bool {
 /// token.
 pub fn consequence(
     entity: Option<String>,
-    failure: Failure,
+    mut failure: Failure,
     tries: u32,
     max_retries: u32,
 ) -> Consequence {
+    if tries > max_retries && failure.kind == FailureKind::NoAgent {
+        // One after the other was lost with it: that does not pass by waiting for the next.
+        failure.kind = FailureKind::AgentsLost;
+    }
     let is_lost = matches!(
         failure.kind,
         FailureKind::SnapshotLost | FailureKind::Unreachable

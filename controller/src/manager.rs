@@ -14,7 +14,7 @@ use proto::runtime::backoff::Backoff;
 use proto::runtime::clock;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -27,6 +27,10 @@ use crate::tend::{Tended, tend};
 
 /// The whole state is looked at this often at least.
 const LOOK: Duration = Duration::from_secs(2);
+/// And not more often than this, however much changes.
+const REST: Duration = Duration::from_millis(100);
+/// A supervisor that lasted so long was not stopped by what stopped the one before.
+const STABLE: Duration = Duration::from_secs(600);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// What a leader works with. Clones are the same realm.
@@ -63,6 +67,7 @@ struct Run {
     wish: watch::Sender<Wish>,
     view: watch::Receiver<ProgressView>,
     task: JoinHandle<Tended>,
+    begun: Instant,
 }
 
 /// When a migration whose supervisor failed is looked after again.
@@ -112,7 +117,10 @@ impl<L: LeaseStore> Manager<L> {
                 () = self.realm.poke.notified() => {}
                 Ok(()) = changes.changed() => {}
             }
-            let look = self.look();
+            let look = async {
+                self.look().await;
+                sleep(REST).await;
+            };
             // A server that hangs must not keep a deposed leader here.
             tokio::select! {
                 biased;
@@ -165,7 +173,14 @@ impl<L: LeaseStore> Manager<L> {
         let tries = trouble.map_or(0, |trouble| trouble.tries);
         let tending = tend(self.realm.clone(), migration.clone(), (wishes, show), tries);
         let task = tokio::spawn(tending);
-        self.runs.insert(migration.id, Run { wish, view, task });
+        let begun = Instant::now();
+        let run = Run {
+            wish,
+            view,
+            task,
+            begun,
+        };
+        self.runs.insert(migration.id, run);
         self.publish();
     }
 
@@ -181,6 +196,9 @@ impl<L: LeaseStore> Manager<L> {
             let Some(run) = self.runs.remove(id) else {
                 continue;
             };
+            if run.begun.elapsed() >= STABLE {
+                self.troubles.remove(id);
+            }
             match run.task.await {
                 Ok(Tended::Ended) => {
                     self.troubles.remove(id);

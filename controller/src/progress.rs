@@ -26,6 +26,8 @@ pub struct ProgressView {
     pub entities: Vec<EntityProgress>,
     /// Things to be said once each, in order.
     pub notes: Vec<String>,
+    /// What it cannot go on without, in words, while it waits for that.
+    pub waits_for: Option<String>,
 }
 
 /// An entity at one moment.

@@ -112,7 +112,7 @@ pub async fn serve<L: LeaseStore>(
     };
     info!(address = %bound, controller_id = %candidate.controller_id, "the controller listens");
     let (shown, seen) = watch::channel(None);
-    let gate = Gate::new(lease.clone(), seen);
+    let gate = Gate::new(candidate.controller_id, lease.clone(), seen);
     let (health, health_service) = tonic_health::server::health_reporter();
     let controller = Controller {
         candidate,

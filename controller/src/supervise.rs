@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use proto::domain::failure::{Failure, FailureKind, policy};
 use proto::domain::frame::DestinationState;
+use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use proto::lease::{Leadership, LeaseStore};
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use crate::prepare::{Job, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Links, Reconciler, Wish};
 use crate::schedule::RunWork;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// What a run needs beside its job.
 pub struct Surroundings<L> {
@@ -129,25 +130,31 @@ async fn prepare<L: LeaseStore>(
     })
 }
 
-/// Stores how a run ended; the job's migration is as it is then.
-pub async fn conclude(job: &mut Job, ending: &Ending) -> Result<(), StoreError> {
-    let id = job.migration.id;
+/// Stores how a run ended; the migration is as it is then.
+pub async fn conclude(
+    store: &Store,
+    migration: &mut MigrationOrchestration,
+    ending: &Ending,
+) -> Result<(), StoreError> {
     let command = match ending {
         Ending::Finished => Command::Complete,
         Ending::Paused => Command::Paused,
         Ending::Interrupted | Ending::Abandoned => return Ok(()),
         Ending::Blocked { entity, failure } => {
-            return store_block(job, entity.as_deref(), failure).await;
+            return store_block(store, migration, (entity.as_deref(), failure)).await;
         }
     };
-    job.migration = job.store.command(id, &command).await?;
+    *migration = store.command(migration.id, &command).await?;
     Ok(())
 }
 
 /// As [`conclude`], where what blocked the run may keep the metadata from storing it, too: what blocked it
 /// is what counts then.
 pub async fn conclude_as_possible(job: &mut Job, ending: &Ending) -> Result<(), StoreError> {
-    match (conclude(job, ending).await, ending) {
+    match (
+        conclude(&job.store, &mut job.migration, ending).await,
+        ending,
+    ) {
         (Err(error), Ending::Blocked { .. }) => {
             warn!(reason = %error.failure(), "the block could not be stored");
             Ok(())
@@ -158,11 +165,11 @@ pub async fn conclude_as_possible(job: &mut Job, ending: &Ending) -> Result<(), 
 
 /// Stores why the run stands still and what can be done.
 async fn store_block(
-    job: &mut Job,
-    entity: Option<&str>,
-    failure: &Failure,
+    store: &Store,
+    migration: &mut MigrationOrchestration,
+    (entity, failure): (Option<&str>, &Failure),
 ) -> Result<(), StoreError> {
-    let id = job.migration.id;
+    let id = migration.id;
     let code = failure
         .sqlstate
         .clone()
@@ -171,13 +178,13 @@ async fn store_block(
         reason: failure.message.clone(),
         hint: policy(failure.kind).1.to_owned(),
     };
-    job.migration = job.store.command(id, &block).await?;
+    *migration = store.command(id, &block).await?;
     if let Some(entity) = entity {
-        job.store
+        store
             .set_entity_blocked(id, entity, Some(&failure.message))
             .await?;
     }
-    job.store
+    store
         .add_fault(id, entity, &code, &failure.message)
         .await
         .map(drop)

@@ -1,6 +1,8 @@
 //! One migration of a cluster, looked after once: wait for agents that can work on it, look whether it is
 //! still the same migration, supervise it, store how it ended.
 
+use std::time::Duration;
+
 use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind, Policy, policy};
 use proto::domain::frame::DatabaseIdentity;
@@ -9,6 +11,7 @@ use proto::domain::record::MigrationOrchestration;
 use proto::lease::LeaseStore;
 use proto::runtime::clock;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
 use crate::app::check_known;
@@ -24,6 +27,10 @@ use crate::supervise::{Surroundings, conclude, supervise};
 
 /// Times that a passing failure is tried again before the migration blocks.
 const TRIES: u32 = 5;
+/// How long a fitting agent may take to come after one that does not fit.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Agents that do not fit are looked at again this often.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How looking after a migration ended.
 #[derive(Debug)]
@@ -71,11 +78,14 @@ async fn tend_locked<L: LeaseStore>(
         view.phase = "waiting for an agent";
     });
     let outcome = async {
-        let Some(crew) = gather(realm, &migration, &mut wishes).await? else {
-            return Ok(None);
+        let gathered = gather(realm, &migration, &mut wishes, &view).await?;
+        let crew = match gathered {
+            Gathered::Crew(crew) => crew,
+            Gathered::Unfit(failure) => return Ok(Some((blocked(failure), migration))),
+            Gathered::CalledOff => return Ok(None),
         };
-        let mut job = job(realm, migration, crew).await?;
-        let ending = match check(&job).await {
+        let job = job(realm, migration, crew).await?;
+        match check(&job).await {
             Ok(()) => {
                 let around = Surroundings {
                     lease: realm.lease.clone(),
@@ -83,31 +93,23 @@ async fn tend_locked<L: LeaseStore>(
                     wishes: wishes.clone(),
                     view: view.clone(),
                 };
-                let (ending, returned) = Box::pin(supervise(job, around)).await?;
-                job = returned;
-                ending
+                let (ending, job) = Box::pin(supervise(job, around)).await?;
+                Ok(Some((ending, job.migration)))
             }
-            Err(failure) => Ending::Blocked {
-                entity: None,
-                failure,
-            },
-        };
-        Ok(Some((ending, job)))
+            Err(failure) => Ok(Some((blocked(failure), job.migration))),
+        }
     }
     .await;
     let concluded = match outcome {
         Ok(Some((Ending::Blocked { failure, .. }, _))) if is_passing(&failure, tries) => {
             Err(failure)
         }
-        Ok(Some((ending, mut job))) => {
+        Ok(Some((ending, mut migration))) => {
             info!(?ending, "a run ended");
-            let stored = conclude(&mut job, &ending).await;
+            let stored = conclude(&realm.store, &mut migration, &ending).await;
             if ending == Ending::Finished {
                 // What is left in the lease store is of no use; it is removed with the next chance, too.
-                let _ = realm
-                    .lease
-                    .forget(&realm.leadership, job.migration.id)
-                    .await;
+                let _ = realm.lease.forget(&realm.leadership, migration.id).await;
             }
             stored.map_err(|error| error.failure())
         }
@@ -116,6 +118,13 @@ async fn tend_locked<L: LeaseStore>(
     };
     end_lock(lock).await;
     concluded
+}
+
+fn blocked(failure: Failure) -> Ending {
+    Ending::Blocked {
+        entity: None,
+        failure,
+    }
 }
 
 /// It ends with its session, if not before.
@@ -131,26 +140,53 @@ fn is_passing(failure: &Failure, tries: u32) -> bool {
     }
 }
 
-/// Waits until an agent is there that can work on the migration; none when something else is wished.
+/// What came of waiting for agents.
+enum Gathered {
+    /// Somebody can work on it.
+    Crew(Crew),
+    /// Whoever is there cannot, all for the same reason, and that is the operator's to mend.
+    Unfit(Failure),
+    /// Something else is wished.
+    CalledOff,
+}
+
+/// Waits until an agent is there that can work on the migration.
 async fn gather<L: LeaseStore>(
     realm: &Realm<L>,
     migration: &MigrationOrchestration,
     wishes: &mut watch::Receiver<Wish>,
-) -> Result<Option<Crew>, Failure> {
+    view: &watch::Sender<ProgressView>,
+) -> Result<Gathered, Failure> {
     let crew = crew(realm, migration)?;
     let mut changes = realm.fleet.changes();
+    let patience = Instant::now() + PATIENCE;
     loop {
-        crew.vet().await?;
-        if crew.has_agents() {
-            return Ok(Some(crew));
+        crew.vet().await;
+        let waits_for = crew.want();
+        let is_ready = waits_for.is_none();
+        view.send_if_modified(|view| {
+            std::mem::replace(&mut view.waits_for, waits_for.clone()) != waits_for
+        });
+        if is_ready {
+            return Ok(Gathered::Crew(crew));
+        }
+        let fault = crew
+            .common_fault()
+            .filter(|fault| policy(fault.kind).0 == Policy::Operator);
+        if let Some(fault) = fault
+            && Instant::now() >= patience
+        {
+            return Ok(Gathered::Unfit(fault));
         }
         match *wishes.borrow_and_update() {
-            Wish::Stop | Wish::Abandon => return Ok(None),
+            Wish::Stop | Wish::Abandon => return Ok(Gathered::CalledOff),
             Wish::Run | Wish::Pause => {}
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return Ok(None) },
-            changed = wishes.changed() => if changed.is_err() { return Ok(None) },
+            changed = changes.changed() => if changed.is_err() { return Ok(Gathered::CalledOff) },
+            changed = wishes.changed() => if changed.is_err() { return Ok(Gathered::CalledOff) },
+            // What was wrong with an agent may be mended.
+            () = tokio::time::sleep(ASK_AGAIN) => {}
         }
     }
 }

@@ -233,3 +233,96 @@ async fn what_cannot_be_done_is_refused_with_its_reason() -> Result<()> {
     cluster.json(&["migration", "start", "demo-clinic"]).await?;
     until_completed(&cluster).await
 }
+
+#[tokio::test]
+async fn a_migration_that_was_deleted_can_be_created_again_under_the_id_that_the_destination_knows()
+-> Result<()> {
+    let (calm, clinic) = clinics("0.01").await?;
+    let cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    until_completed(&cluster).await?;
+    let get = ["migration", "get", "demo-clinic"];
+    let before = cluster.json(&get).await?;
+    let delete = [
+        "migration",
+        "delete",
+        "demo-clinic",
+        "--yes",
+        "--confirm",
+        "demo-clinic",
+    ];
+    let deleted = cluster.drover(&delete).await?;
+    ensure!(
+        deleted.code == Some(0),
+        "{:?} {}",
+        deleted.code,
+        deleted.stderr
+    );
+    create_and_start(&cluster, &clinic).await?;
+    until_completed(&cluster).await?;
+    let after = cluster.json(&get).await?;
+    ensure!(before["id"] == after["id"], "{before}\n{after}");
+    let rows = |report: &serde_json::Value| report["records_processed"].clone();
+    ensure!(rows(&before) == rows(&after), "{before}\n{after}");
+    must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
+async fn agents_whose_connections_lead_elsewhere_get_no_work_and_the_reason_is_told() -> Result<()>
+{
+    let clinic = Clinic::new("0.01").await?;
+    let elsewhere = clinic.with_fresh_target().await?;
+    let mut cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;
+    cluster
+        .json(&["migration", "create", "-f", &clinic.plan()])
+        .await?;
+    cluster.agent("eu-1").kill().await?;
+    cluster.until_agents(0).await?;
+    // While nobody is there, it says what it waits for.
+    cluster.json(&["migration", "start", "demo-clinic"]).await?;
+    let get = ["migration", "get", "demo-clinic"];
+    until_reason(&cluster, "no agent is connected").await?;
+    let env = elsewhere.env();
+    let env: Vec<(&str, &str)> = env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    cluster.add_agent("eu-2", "eu", &env)?;
+    until_reason(&cluster, "the destination was system").await?;
+    let blocked = cluster.json(&get).await?;
+    ensure!(blocked["activity"] == "blocked", "{blocked}");
+    // One that fits mends it; the other one stays without work.
+    cluster.add_agent("eu-3", "eu", &[])?;
+    cluster.until_agents(2).await?;
+    cluster
+        .json(&["migration", "resume", "demo-clinic"])
+        .await?;
+    until_completed(&cluster).await?;
+    let installed = "select count(*) from pg_namespace where nspname = 'drover'";
+    ensure!(
+        elsewhere.app.number(installed).await? == 0,
+        "{}",
+        cluster.logs()
+    );
+    Ok(())
+}
+
+/// Waits until a migration's reason has these words in it.
+async fn until_reason(cluster: &Cluster, words: &str) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = cluster.json(&["migration", "get", "demo-clinic"]).await?;
+        if found["activity_reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains(words))
+        {
+            return Ok(());
+        }
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "{found}\n{}",
+            cluster.logs()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::agent::{AgentLink, Line};
 use super::member::{Duty, Member};
-use super::{CREDITS, Fleet, GRACE, News};
+use super::{BUSY, CREDITS, Fleet, GRACE, News, tell_left};
 
 /// How long an agent may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,7 +55,6 @@ struct Entered {
     connection: u64,
     closing: CancellationToken,
     is_draining: bool,
-    news: Vec<(mpsc::Sender<News>, News)>,
 }
 
 impl Fleet {
@@ -80,7 +79,6 @@ impl Fleet {
             connection,
             closing,
             is_draining,
-            news,
         } = self.enlist(hello, &line)?;
         let welcome = ControllerFrame::Welcome {
             controller_id: self.inner.controller_id,
@@ -90,9 +88,6 @@ impl Fleet {
         if is_draining {
             // Nobody was there to be told, or the order was lost with the earlier stream.
             let _ = line.order(ControllerFrame::Drain { migration_id: None });
-        }
-        for (inbox, news) in news {
-            let _ = inbox.send(news).await;
         }
         self.bump();
         Ok(Stay {
@@ -122,15 +117,12 @@ impl Fleet {
                 name: hello.agent_id,
             });
         }
-        let mut news = Vec::new();
         for (holder, _) in same_name {
             state.members.remove(&holder);
-            news.extend(
-                state
-                    .inboxes
-                    .values()
-                    .map(|inbox| (inbox.clone(), News::Left { holder })),
-            );
+            state
+                .inboxes
+                .values()
+                .for_each(|inbox| tell_left(inbox, holder));
         }
         state.connections += 1;
         let (holder, connection) = (hello.holder, state.connections);
@@ -139,10 +131,15 @@ impl Fleet {
             earlier.hang_up();
             (member.duty, member.first_seen) = (earlier.duty, earlier.first_seen);
         }
-        news.extend(state.inboxes.iter().map(|(migration_id, inbox)| {
+        for (migration_id, inbox) in &state.inboxes {
             let held = member.held_of(*migration_id);
-            (inbox.clone(), News::Joined { holder, held })
-        }));
+            let matters = !held.is_empty();
+            let is_told = inbox.try_send(News::Joined { holder, held }).is_ok();
+            if matters && !is_told && !inbox.is_closed() {
+                // It dials again when the supervisor has caught up.
+                member.closing().cancel();
+            }
+        }
         let closing = member.closing();
         let is_draining = member.duty == Duty::Draining;
         state.members.insert(holder, member);
@@ -150,7 +147,6 @@ impl Fleet {
             connection,
             closing,
             is_draining,
-            news,
         })
     }
 
@@ -189,7 +185,9 @@ impl Stay {
                 frame = self.frames.recv() => frame,
             };
             let Some(frame) = frame else { break };
-            self.take(frame).await;
+            if !self.take(frame) {
+                break;
+            }
         }
         let (fleet, holder, connection) = (self.fleet, self.holder, self.connection);
         self.line.hang_up();
@@ -203,34 +201,61 @@ impl Stay {
         }
         fleet.bump();
         tokio::time::sleep(GRACE).await;
-        fleet.gone(holder, connection).await;
+        fleet.gone(holder, connection);
     }
 
-    async fn take(&self, frame: AgentFrame) {
+    /// Hands a frame on without waiting for anybody; false when there is no room and the stream must end.
+    fn take(&self, frame: AgentFrame) -> bool {
         self.fleet.note((self.holder, self.connection), &frame);
         let migration_id = match frame {
             AgentFrame::QueryResult { query_id, result } => {
-                return self.line.answered(query_id, result);
+                self.line.answered(query_id, result);
+                return true;
             }
             // Once per stream, and that was taken.
-            AgentFrame::Hello(_) => return,
+            AgentFrame::Hello(_) => return true,
             AgentFrame::Claimed { migration_id, .. }
             | AgentFrame::Progress { migration_id, .. }
             | AgentFrame::Batch { migration_id, .. }
             | AgentFrame::Released { migration_id, .. } => migration_id,
         };
         let is_batch = matches!(frame, AgentFrame::Batch { .. });
+        let is_lossy = matches!(frame, AgentFrame::Progress { .. });
+        let inbox = self.fleet.inbox(migration_id);
+        if is_lossy && inbox.as_ref().is_some_and(is_busy) {
+            return true;
+        }
         let news = News::Frame {
             holder: self.holder,
             frame,
         };
-        let is_taken = match self.fleet.inbox(migration_id) {
-            Some(inbox) => inbox.send(news).await.is_ok(),
-            None => false,
+        let is_taken = match inbox.map_or(Ok(false), |inbox| put(&inbox, news)) {
+            Ok(is_taken) => is_taken,
+            Err(Full) => {
+                tracing::warn!(holder = %self.holder, %migration_id, "a supervisor does not keep up");
+                return false;
+            }
         };
         if is_batch && !is_taken {
             // Nobody looks after the migration now; whoever does next reads the ledger.
             self.fleet.acknowledge(self.holder, migration_id, 1);
         }
+        true
+    }
+}
+
+fn is_busy(inbox: &mpsc::Sender<News>) -> bool {
+    inbox.max_capacity() - inbox.capacity() >= BUSY
+}
+
+/// There is no room in an inbox.
+struct Full;
+
+/// Puts news into an inbox; false when its supervisor has ended.
+fn put(inbox: &mpsc::Sender<News>, news: News) -> Result<bool, Full> {
+    match inbox.try_send(news) {
+        Ok(()) => Ok(true),
+        Err(mpsc::error::TrySendError::Closed(_)) => Ok(false),
+        Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
     }
 }

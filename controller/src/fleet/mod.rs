@@ -27,8 +27,11 @@ use member::Member;
 pub const GRACE: Duration = Duration::from_secs(2);
 /// Batches that an agent may send before the first acknowledgement.
 pub const CREDITS: u32 = 64;
-/// News that wait for a supervisor; a full inbox slows the stream it comes from.
-const INBOX: usize = 256;
+/// News that wait for a supervisor. Nothing waits for room: what agents may send is bounded by credits and
+/// capacity, and an agent whose news find none is hung up on, so that its next hello and the ledger tell.
+pub const INBOX: usize = 1 << 16;
+/// Progress is dropped when so much waits already: the next tells the same, only later.
+const BUSY: usize = 1024;
 
 /// What a migration's supervisor hears of the fleet.
 #[derive(Debug, PartialEq)]
@@ -200,14 +203,13 @@ impl Fleet {
             })
         };
         if let Some(connection) = connection {
-            let fleet = self.clone();
-            tokio::spawn(async move { fleet.gone(holder, connection).await });
+            self.gone(holder, connection);
         }
     }
 
     /// An agent's stream is over and its grace is too: unless it dialled again, it is gone.
-    async fn gone(&self, holder: Uuid, connection: u64) {
-        let inboxes: Vec<_> = {
+    fn gone(&self, holder: Uuid, connection: u64) {
+        {
             let mut state = self.lock();
             let is_same = state
                 .members
@@ -217,13 +219,12 @@ impl Fleet {
                 return;
             }
             state.members.remove(&holder);
-            state.inboxes.values().cloned().collect()
-        };
-        tracing::warn!(%holder, "an agent is gone");
-        for inbox in inboxes {
-            // A supervisor that ended does not care.
-            let _ = inbox.send(News::Left { holder }).await;
+            state
+                .inboxes
+                .values()
+                .for_each(|inbox| tell_left(inbox, holder));
         }
+        tracing::warn!(%holder, "an agent is gone");
         self.bump();
     }
 
@@ -236,6 +237,16 @@ impl Fleet {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a supervisor that an agent is gone: in order with what comes later, even when its inbox is full.
+fn tell_left(inbox: &mpsc::Sender<News>, holder: Uuid) {
+    let news = News::Left { holder };
+    // One that ended does not care.
+    if let Err(mpsc::error::TrySendError::Full(news)) = inbox.try_send(news) {
+        let inbox = inbox.clone();
+        tokio::spawn(async move { inbox.send(news).await });
     }
 }
 

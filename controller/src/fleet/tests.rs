@@ -101,6 +101,14 @@ fn batch(migration_id: Uuid, seq: i64) -> AgentFrame {
     }
 }
 
+fn progress(migration_id: Uuid) -> AgentFrame {
+    AgentFrame::Progress {
+        migration_id,
+        partition_id: Uuid::from_u128(1),
+        rows_in_flight: 1,
+    }
+}
+
 /// Fails the test instead of hanging it.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), future)

@@ -6,6 +6,7 @@ use proto::lease::LeaseStore;
 use proto::wire::status as wire_status;
 use tokio::sync::watch;
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::manager::{Realm, Views};
 
@@ -28,6 +29,7 @@ impl<L> Clone for Shown<L> {
 
 /// The way from the doors to the leader's realm, while there is one. Clones are the same gate.
 pub struct Gate<L> {
+    controller_id: Uuid,
     lease: Arc<L>,
     shown: watch::Receiver<Option<Shown<L>>>,
 }
@@ -35,6 +37,7 @@ pub struct Gate<L> {
 impl<L> Clone for Gate<L> {
     fn clone(&self) -> Self {
         Self {
+            controller_id: self.controller_id,
             lease: self.lease.clone(),
             shown: self.shown.clone(),
         }
@@ -43,8 +46,23 @@ impl<L> Clone for Gate<L> {
 
 impl<L: LeaseStore> Gate<L> {
     /// A gate that is open while something is shown.
-    pub fn new(lease: Arc<L>, shown: watch::Receiver<Option<Shown<L>>>) -> Self {
-        Self { lease, shown }
+    pub fn new(
+        controller_id: Uuid,
+        lease: Arc<L>,
+        shown: watch::Receiver<Option<Shown<L>>>,
+    ) -> Self {
+        Self {
+            controller_id,
+            lease,
+            shown,
+        }
+    }
+
+    /// What the run of a migration waits for, in words, while it goes on and waits.
+    pub fn waits_for(&self, migration_id: Uuid) -> Option<String> {
+        let shown = self.shown.borrow();
+        let views = shown.as_ref()?.views.borrow();
+        views.get(&migration_id)?.borrow().waits_for.clone()
     }
 
     /// The realm of this controller, if it leads.
@@ -57,7 +75,9 @@ impl<L: LeaseStore> Gate<L> {
             Some(shown) if !shown.realm.leadership.lost.is_cancelled() => Ok(shown.realm),
             Some(_) | None => {
                 let leader = self.lease.leader().await.ok().flatten();
-                Err(wire_status::not_leader(leader.map(|leader| leader.address)))
+                // Its own key may outlive its leadership by a moment.
+                let other = leader.filter(|leader| leader.controller_id != self.controller_id);
+                Err(wire_status::not_leader(other.map(|leader| leader.address)))
             }
         }
     }

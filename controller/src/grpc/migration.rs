@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use futures::Stream;
+use proto::domain::failure::{FailureKind, policy};
 use proto::domain::key::{KeyRange, RunConstants};
 use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
 use proto::domain::state::Command;
@@ -103,9 +104,14 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let name = request.into_inner().name;
         let found = realm.find(&name).await.map_err(status::of_command)?;
         let next_steps = next_steps(&found);
-        let migration = Some(message(found)?);
+        let waits_for = self.waits_for(found.id);
+        let mut migration = message(found)?;
+        if let (Some(words), None) = (waits_for, &migration.activity_reason) {
+            migration.activity_reason = Some(words);
+            migration.activity_hint = Some(policy(FailureKind::NoAgent).1.to_owned());
+        }
         Ok(Response::new(pb::GetMigrationResponse {
-            migration,
+            migration: Some(migration),
             next_steps,
         }))
     }

@@ -12,7 +12,7 @@ use crate::era::lease_failure;
 use crate::fleet::misfit;
 use crate::intake::consequence;
 use crate::prepare::SHORT;
-use crate::schedule::Step;
+use crate::schedule::{EntityWork, Step};
 
 /// How long an agent that owns partitions may take to dial a controller that has just begun: as long as
 /// its lease can last.
@@ -202,6 +202,18 @@ impl<L: LeaseStore> Reconciler<L> {
                     Box::pin(self.follow(consequence)).await?;
                 }
             }
+        }
+    }
+
+    /// Takes back what agents did not give back in time: the seal keeps them from writing.
+    pub(super) fn take_back(&mut self) {
+        let partitions = self.run.entities.iter_mut().flat_map(EntityWork::all_mut);
+        for partition in partitions.filter(|part| part.holder.is_some() && part.step.is_running()) {
+            tracing::warn!(partition_id = %partition.partition_id, "a partition was not given back in time");
+            partition.step.reopen();
+            partition.holder = None;
+            partition.in_flight = 0;
+            self.unsealed.insert(partition.partition_id);
         }
     }
 

@@ -27,10 +27,12 @@ use crate::fleet::{MemberView, News};
 use crate::intake::{Consequence, Intake, Retry, judge};
 use crate::prepare::Job;
 use crate::progress::{ProgressView, Throughput};
-use crate::schedule::{Action, EntityWork, RunWork, Step};
+use crate::schedule::{Action, EntityWork, Moment, RunWork, Step};
 
 /// Reports are persisted at least this often.
 const TICK: Duration = Duration::from_millis(250);
+/// How long agents may take to give back what they hold before a pause; what they keep is sealed then.
+const DRAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is wished of a run from outside. Level-triggered: the latest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,12 @@ pub struct Reconciler<L> {
     behind: BTreeSet<Uuid>,
     /// Partitions whose holder is gone without a word while the run was to pause.
     unsealed: BTreeSet<Uuid>,
+    /// When the seal can be tried again.
+    sealing: Step,
+    /// Claims are allowed.
+    is_open: bool,
+    /// When partitions that were not given back are taken back, once the run stops.
+    drained_by: Moment,
     backoff: Backoff,
 }
 
@@ -122,6 +130,9 @@ impl<L: LeaseStore> Reconciler<L> {
             expected: BTreeMap::new(),
             behind: BTreeSet::new(),
             unsealed: BTreeSet::new(),
+            sealing: Step::OPEN,
+            is_open: false,
+            drained_by: Moment::MAX,
             backoff: Backoff::new(Duration::from_millis(300), Duration::from_secs(15)),
         }
     }
@@ -144,12 +155,14 @@ impl<L: LeaseStore> Reconciler<L> {
             let consequence = judge(&self.run, &entity);
             self.follow(consequence).await?;
         }
-        if self.ending.is_none() {
-            self.set_open(true).await?;
-        }
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let wish = *self.links.wishes.borrow_and_update();
+            if wish == Wish::Abandon {
+                return Ok((Ending::Abandoned, self.job));
+            }
+            self.heed(wish).await?;
             // Children may start once their parents are stored.
             if self.has_news() {
                 self.tick().await?;
@@ -159,11 +172,6 @@ impl<L: LeaseStore> Reconciler<L> {
                 self.tick().await?;
                 return Ok((ending, self.job));
             }
-            let wish = *self.links.wishes.borrow_and_update();
-            if wish == Wish::Abandon {
-                return Ok((Ending::Abandoned, self.job));
-            }
-            self.heed(wish).await?;
             tokio::select! {
                 biased;
                 changed = self.links.wishes.changed() => {
@@ -186,6 +194,11 @@ impl<L: LeaseStore> Reconciler<L> {
         match wish {
             Wish::Pause => self.stop(Ending::Paused).await,
             Wish::Stop => self.stop(Ending::Interrupted).await,
+            Wish::Run if self.ending.is_none() && !self.is_open => {
+                self.set_open(true).await?;
+                self.is_open = true;
+                Ok(())
+            }
             Wish::Run | Wish::Abandon => Ok(()),
         }
     }
@@ -246,11 +259,19 @@ impl<L: LeaseStore> Reconciler<L> {
     /// Begins no more; what is under way finishes its batch and is given back. The first reason counts,
     /// but a pause that comes later still seals.
     async fn stop(&mut self, ending: Ending) -> Result<(), Failure> {
-        if self.ending.is_none() {
-            info!(?ending, "the run stops");
-            self.ending = Some(ending);
-            self.set_open(false).await?;
-            self.job.crew.drain();
+        match (&self.ending, &ending) {
+            (None, _) => {
+                info!(?ending, "the run stops");
+                self.set_open(false).await?;
+                self.job.crew.drain();
+                self.drained_by = self.begun.elapsed() + DRAIN_WITHIN;
+                self.ending = Some(ending);
+            }
+            (Some(Ending::Blocked { failure, .. }), Ending::Paused) => {
+                info!(reason = %failure, "the run was about to block and pauses");
+                self.ending = Some(ending);
+            }
+            (Some(_), _) => {}
         }
         Ok(())
     }
@@ -273,20 +294,29 @@ impl<L: LeaseStore> Reconciler<L> {
         if self.run.is_finished() {
             return Ok(Some(Ending::Finished));
         }
+        let now = self.begun.elapsed();
+        let is_pausing = self.ending == Some(Ending::Paused);
+        if is_pausing && now >= self.drained_by {
+            self.take_back();
+        }
         if self.run.running() > 0 || !self.steps.is_empty() {
             return Ok(None);
         }
-        match self.ending.take() {
-            Some(Ending::Paused) => match self.seal().await {
-                Ok(()) => Ok(Some(Ending::Paused)),
-                Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
-                Err(failure) => {
-                    warn!(reason = %failure, "partitions of agents that are gone cannot be sealed yet");
-                    self.ending = Some(Ending::Paused);
-                    Ok(None)
-                }
-            },
-            ending => Ok(ending),
+        if !is_pausing {
+            return Ok(self.ending.take());
+        }
+        if !self.sealing.can_begin(now) {
+            return Ok(None);
+        }
+        match self.seal().await {
+            Ok(()) => Ok(self.ending.take()),
+            Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
+            Err(failure) => {
+                warn!(reason = %failure, "partitions of agents that are gone cannot be sealed yet");
+                let delay = self.backoff.delay(self.sealing.tries() + 1, rand::random());
+                self.sealing.fail(now + delay);
+                Ok(None)
+            }
         }
     }
 

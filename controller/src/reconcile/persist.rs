@@ -13,6 +13,7 @@ use crate::schedule::EntityWork;
 impl<L: LeaseStore> Reconciler<L> {
     /// Persists what was reported and shows where the run stands.
     pub(super) async fn tick(&mut self) -> Result<(), Failure> {
+        self.job.crew.vet_newcomers();
         self.give_up_expected().await?;
         self.catch_up().await?;
         self.observe();
@@ -133,8 +134,10 @@ impl<L: LeaseStore> Reconciler<L> {
             (_, true) => "rebuilding",
             (_, false) => "copying",
         };
+        let waits_for = self.job.crew.want();
         self.links.view.send_modify(|view| {
             view.phase = phase;
+            view.waits_for = waits_for;
             view.progress_percentage = progress::percentage(&self.run);
             view.entities = entities;
         });

@@ -68,6 +68,8 @@ pub(super) async fn create(
     new: &NewMigration,
 ) -> Result<MigrationOrchestration, StoreError> {
     let plan_id = plan::upsert(conn, &new.plan.plan).await?;
+    // It was deleted here, and the destination still knows it.
+    migration_orchestration::purge_hidden(conn, new.id).await?;
     let row = migration_orchestration::NewRow {
         id: new.id,
         name: &new.plan.plan.name,

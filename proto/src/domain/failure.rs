@@ -49,6 +49,8 @@ pub enum FailureKind {
     Unreachable,
     /// No agent is connected that could do it.
     NoAgent,
+    /// One agent after the other was lost over the same piece of work.
+    AgentsLost,
     /// Wrong password, unknown role, missing right.
     Denied,
     /// Deadlock, serialization failure, lock time-out: the same again may work.
@@ -101,6 +103,10 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::NoAgent => (
             Policy::Retry,
             "start an agent that has both connections of the plan, in a region that the migration may use",
+        ),
+        K::AgentsLost => (
+            Policy::Operator,
+            "look at the logs of the agents that were lost (out of memory, for instance), then run the plan again",
         ),
         K::Denied => (
             Policy::Operator,

@@ -218,6 +218,7 @@ fn view(report: &Report) -> ProgressView {
         progress_percentage: migration.progress_percentage,
         entities: report.entities.iter().map(progress).collect(),
         notes: Vec::new(),
+        waits_for: migration.activity_reason.clone(),
     }
 }
 

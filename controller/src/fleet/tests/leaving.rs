@@ -24,11 +24,11 @@ async fn an_agent_whose_stream_ended_is_gone_only_after_its_grace() {
     assert_eq!(member.held, [held(MIGRATION, 1, 1)], "still its own");
     assert!(inbox.try_recv().is_err(), "nobody is told before the grace");
     let mut changes = fleet.changes();
-    fleet.gone(ONE, connection(&fleet)).await;
+    fleet.gone(ONE, connection(&fleet));
     assert_eq!(inbox.try_recv(), Ok(News::Left { holder: ONE }));
     assert!(fleet.members().is_empty());
     assert!(has_changed(&mut changes));
-    fleet.gone(ONE, connection(&fleet)).await;
+    fleet.gone(ONE, connection(&fleet));
     assert!(inbox.try_recv().is_err(), "once");
 }
 
@@ -71,7 +71,7 @@ async fn a_process_that_dials_again_replaces_its_own_stream() {
     // Its earlier stream is closed; neither that nor the end of its grace is news.
     soon(earlier.frames.closed()).await;
     settle().await;
-    fleet.gone(ONE, earlier_connection).await;
+    fleet.gone(ONE, earlier_connection);
     assert!(inbox.try_recv().is_err());
     let [member] = fleet.members().try_into().unwrap();
     assert!(member.is_connected);
@@ -118,7 +118,7 @@ async fn a_new_process_takes_over_the_name_of_one_whose_stream_ended() {
     let [member] = fleet.members().try_into().unwrap();
     assert_eq!(member.holder, TWO);
     assert_eq!(member.duty, Duty::Active, "a restarted agent is active");
-    fleet.gone(ONE, earlier_connection).await;
+    fleet.gone(ONE, earlier_connection);
     assert!(inbox.try_recv().is_err(), "it left once");
 }
 
@@ -145,7 +145,7 @@ async fn an_agent_whose_lease_is_gone_loses_its_partitions_at_once() {
 }
 
 #[tokio::test]
-async fn an_expelled_process_that_dials_again_at_once_is_not_gone() {
+async fn an_expelled_process_that_dials_again_at_once_has_lost_what_it_held_and_is_there() {
     let fleet = fleet();
     let _earlier = connect(&fleet, hello(ONE, "one")).await;
     let (mut inbox, _) = fleet.subscribe(MIGRATION);
@@ -156,6 +156,7 @@ async fn an_expelled_process_that_dials_again_at_once_is_not_gone() {
     fleet.expel(ONE);
     let stay = fleet.greet(ours).await.unwrap();
     settle().await;
+    assert_eq!(inbox.try_recv(), Ok(News::Left { holder: ONE }));
     assert!(matches!(inbox.try_recv(), Ok(News::Joined { .. })));
     assert!(inbox.try_recv().is_err());
     assert!(fleet.line(stay.holder).is_some());

@@ -105,3 +105,45 @@ async fn an_agent_that_takes_no_orders_is_not_waited_for() {
     let failure = soon(line.ask(question())).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::NoAgent, "the queue is closed");
 }
+
+#[tokio::test]
+async fn an_answer_is_not_held_up_by_news_that_nobody_reads() {
+    let fleet = fleet();
+    let mut agent = connect(&fleet, hello(ONE, "one")).await;
+    // A supervisor that waits for an answer reads no news meanwhile.
+    let (mut inbox, _) = fleet.subscribe(MIGRATION);
+    let (number, answered) = ask(&fleet, &mut agent).await;
+    for seq in 1..=3000 {
+        agent.say(batch(MIGRATION, seq)).await;
+        agent.say(progress(MIGRATION)).await;
+    }
+    agent.say(answer(number, Ok(QueryAnswer::Done))).await;
+    assert_eq!(soon(answered).await.unwrap(), Ok(QueryAnswer::Done));
+    let mut seen = Vec::new();
+    while let Ok(News::Frame { frame, .. }) = inbox.try_recv() {
+        if let AgentFrame::Batch { report, .. } = frame {
+            seen.push(report.seq);
+        }
+    }
+    assert_eq!(seen, (1..=3000).collect::<Vec<_>>(), "no batch is lost");
+}
+
+#[tokio::test]
+async fn an_agent_is_hung_up_on_when_there_is_no_room_for_its_news_and_progress_is_dropped() {
+    let fleet = fleet();
+    let agent = connect(&fleet, hello(ONE, "one")).await;
+    let (inbox, _) = fleet.subscribe(MIGRATION);
+    for _ in 0..INBOX {
+        agent.say(progress(MIGRATION)).await;
+    }
+    settle().await;
+    assert!(inbox.len() < INBOX, "progress leaves room");
+    let room = INBOX - inbox.len();
+    for seq in 0..room {
+        agent.say(batch(MIGRATION, seq as i64)).await;
+    }
+    settle().await;
+    assert!(fleet.line(ONE).is_some());
+    agent.say(batch(MIGRATION, room as i64)).await;
+    until_disconnected(&fleet, ONE).await;
+}

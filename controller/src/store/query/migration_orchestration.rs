@@ -166,6 +166,24 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Err
     Ok(deleted.rows_affected() == 1)
 }
 
+/// Removes a hidden migration with all its rows, so that the id, which the destination knows, can be used
+/// again; what is kept of commands stays, so that a repeated request is still known.
+pub async fn purge_hidden(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update command set migration_id = null
+         where migration_id in
+             (select id from migration_orchestration where id = $1 and deleted_at is not null)",
+    )
+    .bind(id)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("delete from migration_orchestration where id = $1 and deleted_at is not null")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Stores the state that follows a command; completed means 100 %.
 pub async fn set_state(conn: &mut PgConnection, id: Uuid, next: &Next) -> Result<(), sqlx::Error> {
     let (is_kept, reason, hint) = match &next.reason {

@@ -134,6 +134,7 @@ pub const fn reason_of(kind: FailureKind) -> Reason {
     match kind {
         FailureKind::Unreachable => Reason::Unreachable,
         FailureKind::NoAgent => Reason::NoAgent,
+        FailureKind::AgentsLost => Reason::AgentsLost,
         FailureKind::Denied => Reason::Denied,
         FailureKind::Busy => Reason::Busy,
         FailureKind::Timeout => Reason::Timeout,

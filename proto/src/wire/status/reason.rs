@@ -87,6 +87,8 @@ reasons! {
     AlreadyRunning = "ALREADY_RUNNING", FailedPrecondition;
     /// The resume token is too old: what it stands for is not kept any more.
     ResumeTokenExpired = "RESUME_TOKEN_EXPIRED", OutOfRange;
+    /// One agent after the other was lost over the same work.
+    AgentsLost = "AGENTS_LOST", FailedPrecondition;
     /// A database refused user, password or right.
     Denied = "DENIED", PermissionDenied;
     /// Disk, memory or connections of a server are used up.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::wire::agent_stream::PROTOCOL_VERSION;
 
-const KINDS: [FailureKind; 16] = [
+const KINDS: [FailureKind; 17] = [
     FailureKind::Unreachable,
     FailureKind::NoAgent,
+    FailureKind::AgentsLost,
     FailureKind::Denied,
     FailureKind::Busy,
     FailureKind::Timeout,

@@ -1,6 +1,8 @@
 //! A migration's view of the fleet: the agents that can work on it, each briefed with its run before
 //! the first piece of work.
 
+mod vetting;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,11 +13,11 @@ use proto::domain::frame::{
 };
 use uuid::Uuid;
 
-use crate::fleet::{Fleet, Line, MemberView, Question, misfit};
+use crate::fleet::{Fleet, Line, MemberView, Question};
 use crate::placement::{self, Demand};
 
-/// How long an agent may take to say where its connections lead.
-const VET_WITHIN: Duration = Duration::from_secs(30);
+use vetting::Verdict;
+pub use vetting::same;
 
 /// The agents of one migration. Clones are the same crew.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ struct Briefing {
     /// Source and destination as they were when the migration was created.
     identities: Option<(DatabaseIdentity, DatabaseIdentity)>,
     /// Agents whose connections lead there, and those whose do not, with the reason.
-    vetted: HashMap<Uuid, Result<(), Failure>>,
+    vetted: HashMap<Uuid, Verdict>,
     is_vetting: bool,
 }
 
@@ -58,83 +60,14 @@ impl Crew {
         }
     }
 
-    /// Lets only agents work whose connections lead to these databases.
-    pub fn require(&self, source: DatabaseIdentity, destination: DatabaseIdentity) {
-        self.lock().identities = Some((source, destination));
-    }
-
-    /// Asks every agent that was not asked yet where its connections lead; those that lead elsewhere, or
-    /// nowhere, get no work of this migration.
-    ///
-    /// # Errors
-    /// `IdentityChanged` when agents are there and all of them lead elsewhere.
-    pub async fn vet(&self) -> Result<(), Failure> {
-        let Some((source, destination)) = self.lock().identities.clone() else {
-            return Ok(());
-        };
-        for member in self.unvetted() {
-            let asked = self
-                .ask_holder(member.holder, Query::Identify, VET_WITHIN)
-                .await;
-            let verdict = match asked {
-                Ok(QueryAnswer::Identities {
-                    source: its_source,
-                    destination: its_destination,
-                }) => same("source", &source, &its_source)
-                    .and_then(|()| same("destination", &destination, &its_destination)),
-                Ok(_) => Err(misfit()),
-                Err(failure) => Err(failure),
-            };
-            match verdict {
-                // It is asked again when it comes back.
-                Err(failure) if failure.kind == FailureKind::NoAgent => {}
-                Err(failure) => self.reject(member.holder, &failure),
-                Ok(()) => {
-                    self.lock().vetted.insert(member.holder, Ok(()));
-                }
-            }
-        }
-        match self.has_agents() {
-            true => Ok(()),
-            false => self.lock().common_fault().map_or(Ok(()), Err),
-        }
-    }
-
-    /// Has agents that came later asked, too.
-    pub fn vet_newcomers(&self) {
-        if self.lock().is_vetting || self.unvetted().is_empty() {
-            return;
-        }
-        self.lock().is_vetting = true;
-        let crew = self.clone();
-        tokio::spawn(async move {
-            let _ = crew.vet().await;
-            crew.lock().is_vetting = false;
-        });
-    }
-
-    /// An agent gets no more work of this migration, until it is started anew or dials again.
-    pub fn reject(&self, holder: Uuid, failure: &Failure) {
-        tracing::warn!(%holder, reason = %failure, "an agent cannot work on the migration");
-        self.lock().vetted.insert(holder, Err(failure.clone()));
-    }
-
     /// Whether an agent is there that may work on the migration.
     pub fn has_agents(&self) -> bool {
         self.members().iter().any(|member| self.demand.fits(member))
     }
 
-    fn unvetted(&self) -> Vec<MemberView> {
-        let briefing = self.lock();
-        if briefing.identities.is_none() {
-            return Vec::new();
-        }
-        let members = self.fleet.members().into_iter();
-        members
-            .filter(|member| {
-                self.demand.fits(member) && !briefing.vetted.contains_key(&member.holder)
-            })
-            .collect()
+    /// Why nobody can work on the migration, in words; none when somebody can.
+    pub fn want(&self) -> Option<String> {
+        (!self.has_agents()).then(|| self.nobody().message)
     }
 
     /// The agents that may work on the migration, as far as their connections go.
@@ -142,7 +75,7 @@ impl Crew {
         let briefing = self.lock();
         let mut members = self.fleet.members();
         members.retain(|member| match briefing.vetted.get(&member.holder) {
-            Some(verdict) => verdict.is_ok(),
+            Some(verdict) => matches!(verdict, Verdict::Fits),
             None => briefing.identities.is_none(),
         });
         members
@@ -324,25 +257,10 @@ impl Crew {
     }
 }
 
-impl Briefing {
-    /// What is wrong with all agents, where it is the same for all: then it is not theirs.
-    fn common_fault(&self) -> Option<Failure> {
-        let faults: Vec<&Failure> = self
-            .vetted
-            .values()
-            .filter_map(|one| one.as_ref().err())
-            .collect();
-        let first = *faults.first()?;
-        let is_common = faults.len() == self.vetted.len()
-            && faults.iter().all(|fault| fault.kind == first.kind);
-        is_common.then(|| first.clone())
-    }
-}
-
-fn describe(member: &MemberView, verdict: Option<&Result<(), Failure>>) -> String {
+fn describe(member: &MemberView, verdict: Option<&Verdict>) -> String {
     let trouble = match verdict {
-        Some(Err(failure)) => format!(", but {failure}"),
-        Some(Ok(())) | None => String::new(),
+        Some(Verdict::Unfit(failure, _)) => format!(", but {failure}"),
+        Some(Verdict::Fits) | None => String::new(),
     };
     format!(
         "{} ({}: {}{trouble})",
@@ -350,24 +268,4 @@ fn describe(member: &MemberView, verdict: Option<&Result<(), Failure>>) -> Strin
         member.region,
         member.connections.join(", ")
     )
-}
-
-/// A connection must lead where it led when the migration was created.
-pub fn same(what: &str, then: &DatabaseIdentity, now: &DatabaseIdentity) -> Result<(), Failure> {
-    if then == now {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureKind::IdentityChanged,
-        format!(
-            "the {what} was system {} database {} timeline {} when the migration was started, \
-             now it is system {} database {} timeline {}",
-            then.system_identifier,
-            then.database,
-            then.timeline,
-            now.system_identifier,
-            now.database,
-            now.timeline
-        ),
-    ))
 }
