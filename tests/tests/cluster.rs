@@ -289,8 +289,24 @@ async fn agents_whose_connections_lead_elsewhere_get_no_work_and_the_reason_is_t
         .collect();
     cluster.add_agent("eu-2", "eu", &env)?;
     until_reason(&cluster, "the destination was system").await?;
+    let blocked = [
+        "migration",
+        "wait",
+        "demo-clinic",
+        "--for=state=blocked",
+        "--wait-timeout",
+        "60s",
+    ];
+    let outcome = cluster.drover(&blocked).await?;
+    ensure!(
+        outcome.code == Some(0),
+        "{}\n{}",
+        outcome.stderr,
+        cluster.logs()
+    );
     let blocked = cluster.json(&get).await?;
-    ensure!(blocked["activity"] == "blocked", "{blocked}");
+    let hint = blocked["activity_hint"].as_str().unwrap_or_default();
+    ensure!(hint.contains("point the connection"), "{blocked}");
     // One that fits mends it; the other one stays without work.
     cluster.add_agent("eu-3", "eu", &[])?;
     cluster.until_agents(2).await?;
