@@ -174,6 +174,7 @@ mod tests {
         AgentFrame::Released {
             migration_id: Uuid::nil(),
             partition_id: Uuid::nil(),
+            generation: 1,
             reason: Release::Done,
         }
     }

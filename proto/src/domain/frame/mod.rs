@@ -78,6 +78,8 @@ pub enum AgentFrame {
         migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
+        /// Generation of the assignment that was taken up.
+        generation: i64,
         /// Fencing token of this holder.
         token: i64,
         /// Position read after fencing.
@@ -105,6 +107,8 @@ pub enum AgentFrame {
         migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
+        /// Generation of the assignment that ends; a later one of the partition stands.
+        generation: i64,
         /// Why.
         reason: Release,
     },

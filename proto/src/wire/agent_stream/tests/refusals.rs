@@ -220,6 +220,10 @@ fn a_release_must_give_its_reason() {
         refused(Release::Failed(failure()), |released| released.reason = 1),
         "Released.failure is no part of this reason"
     );
+    assert_eq!(
+        refused(Release::Done, |released| released.generation = 0),
+        "Released.generation is missing"
+    );
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub(super) fn released(reason: Release) -> AgentFrame {
     AgentFrame::Released {
         migration_id: MIGRATION,
         partition_id: PARTITION,
+        generation: 3,
         reason,
     }
 }
