@@ -12,6 +12,7 @@ pub mod failure;
 pub mod lanes;
 pub mod membership;
 pub mod outbox;
+pub mod patience;
 pub mod pool;
 pub mod query;
 pub mod run;
