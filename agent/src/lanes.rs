@@ -205,7 +205,11 @@ impl<L: LeaseStore> Lanes<L> {
         if drain.is_cancelled() {
             return Release::Drained;
         }
-        let run = match self.desk.run(key.migration_id).await {
+        let run = tokio::select! {
+            run = self.desk.run(key.migration_id) => run,
+            () = drain.cancelled() => return Release::Drained,
+        };
+        let run = match run {
             Ok(run) => run,
             Err(failure) => return Release::Failed(failure),
         };
@@ -306,3 +310,7 @@ async fn while_member<T>(
     }
     work.await
 }
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

@@ -21,5 +21,7 @@ pub mod sink;
 pub mod sizer;
 pub mod source;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 pub mod transform;
 pub mod worker;

@@ -102,7 +102,9 @@ impl Intake {
                 token,
                 seq,
                 ..
-            } if is_present(run, partition_id, generation) => self.claimed(run, holder, (partition_id, token, seq)),
+            } if is_present(run, partition_id, generation) => {
+                self.claimed(run, holder, (partition_id, token, seq))
+            }
             AgentFrame::Progress {
                 partition_id,
                 rows_in_flight,
@@ -118,7 +120,9 @@ impl Intake {
                 generation,
                 reason,
                 ..
-            } if is_present(run, partition_id, generation) => self.released(run, partition_id, reason, retry),
+            } if is_present(run, partition_id, generation) => {
+                self.released(run, partition_id, reason, retry)
+            }
             AgentFrame::Claimed { .. }
             | AgentFrame::Progress { .. }
             | AgentFrame::Released { .. }

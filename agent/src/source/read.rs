@@ -61,6 +61,7 @@ enum Pass {
 /// `SnapshotLost` when nobody holds the snapshot any more.
 pub async fn begin(run: &RunContext, zone: Option<&str>) -> Result<PgConnection, Failure> {
     let mut connection = open(&run.source, Purpose::Read).await?;
+    run.know_source(&mut connection).await?;
     begin_on(&mut connection, run, zone).await?;
     Ok(connection)
 }
