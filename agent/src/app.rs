@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proto::domain::failure::Failure;
 use proto::domain::frame::{AgentFrame, Order};
-use proto::lease::LeaseStore;
+use proto::lease::{LeaseStore, Membership};
 use proto::runtime::pipe::End;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ pub struct AgentSettings {
 pub struct Agent<L> {
     /// What serves connections.
     pub session: Arc<Session<L>>,
+    /// The present membership of the lease store.
+    pub present: watch::Receiver<Option<Membership>>,
     leave: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     membership: JoinHandle<()>,
@@ -43,18 +45,24 @@ impl<L: LeaseStore> Agent<L> {
         let desk = Arc::new(Desk::new(Uuid::new_v4(), settings.connections));
         let outbox = Arc::new(Outbox::default());
         let (present, membership) = watch::channel(None);
-        let lanes = Lanes::new(desk.clone(), lease.clone(), outbox.clone(), membership);
+        let lanes = Lanes::new(
+            desk.clone(),
+            lease.clone(),
+            outbox.clone(),
+            membership.clone(),
+        );
         let lanes = Arc::new(lanes);
         let capacity = settings.identity.capacity;
         let session = Session::new(settings.identity, desk.clone(), lanes.clone(), outbox);
         let leave = CancellationToken::new();
-        let membership = take_part(lease, session.entry(), present, leave.clone());
+        let taking_part = take_part(lease, session.entry(), present, leave.clone());
         let keep = async move { desk.keep().await };
         Self {
             session: Arc::new(session),
+            present: membership,
             leave,
             tasks: vec![tokio::spawn(lanes.run(capacity)), tokio::spawn(keep)],
-            membership: tokio::spawn(membership),
+            membership: tokio::spawn(taking_part),
         }
     }
 

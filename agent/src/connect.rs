@@ -10,13 +10,16 @@ use proto::runtime::backoff::Backoff;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::failure::{from_sqlx, is_connection_loss};
+use crate::failure::{from_sqlx, is_connection_loss, sqlstate};
+use crate::patience::{READ_STATEMENT, WRITE_STATEMENT};
 use crate::pool::Server;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts before a server counts as unreachable.
 const CONNECT_ATTEMPTS: u32 = 4;
+
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// Smaller tables are scanned and indexed by one process: lanes work side by side already, and a
 /// helper costs more to start than it saves.
@@ -33,6 +36,10 @@ pub enum Purpose {
     Build,
 }
 
+fn statement_timeout(limit: Duration) -> (&'static str, u128) {
+    ("statement_timeout", limit.as_millis())
+}
+
 impl Purpose {
     fn options(self, base: &PgConnectOptions) -> PgConnectOptions {
         let base = base.clone().disable_statement_logging();
@@ -43,23 +50,27 @@ impl Purpose {
         ];
         let base = base.options(common).extra_float_digits(3);
         match self {
-            Self::Read => base.application_name("drover read").options([
-                ("default_transaction_read_only", "on"),
-                // Partitions are read side by side; a source is not to be loaded beyond that.
-                ("max_parallel_workers_per_gather", "0"),
-                ("statement_timeout", "3600000"),
-                ("lock_timeout", "10000"),
-                ("idle_in_transaction_session_timeout", "0"),
-                ("TimeZone", "UTC"),
-            ]),
-            Self::Write => base.application_name("drover write").options([
-                ("statement_timeout", "600000"),
-                ("lock_timeout", "10000"),
-                ("idle_in_transaction_session_timeout", "120000"),
-                ("synchronous_commit", "on"),
-                SMALL_SCANS,
-                ("TimeZone", "UTC"),
-            ]),
+            Self::Read => base
+                .application_name("drover read")
+                .options([statement_timeout(READ_STATEMENT)])
+                .options([
+                    ("default_transaction_read_only", "on"),
+                    // Partitions are read side by side; a source is not to be loaded beyond that.
+                    ("max_parallel_workers_per_gather", "0"),
+                    ("lock_timeout", "10000"),
+                    ("idle_in_transaction_session_timeout", "0"),
+                    ("TimeZone", "UTC"),
+                ]),
+            Self::Write => base
+                .application_name("drover write")
+                .options([statement_timeout(WRITE_STATEMENT)])
+                .options([
+                    ("lock_timeout", "10000"),
+                    ("idle_in_transaction_session_timeout", "120000"),
+                    ("synchronous_commit", "on"),
+                    SMALL_SCANS,
+                    ("TimeZone", "UTC"),
+                ]),
             Self::Build => base.application_name("drover build").options([
                 ("statement_timeout", "0"),
                 ("lock_timeout", "5000"),
@@ -80,10 +91,12 @@ pub async fn open(server: &Server, purpose: Purpose) -> Result<PgConnection, Fai
     server.take(purpose).await
 }
 
-/// Makes a connection; a server that does not answer is tried again a few times with backoff.
+/// Makes a connection; a server that does not answer, or has no place left, is tried again a few times with
+/// backoff.
 ///
 /// # Errors
-/// `Unreachable` when nothing answers in time, `Denied` for a wrong user, password or database.
+/// `Unreachable` when nothing answers in time, `Busy` when there are too many connections, `Denied` for a wrong
+/// user, password or database.
 pub async fn connect(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, Failure> {
     let options = purpose.options(base);
     let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -91,10 +104,10 @@ pub async fn connect(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConn
     loop {
         let failure = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if !is_connection_loss(&error) => {
-                return Err(refused(from_sqlx("connect", &error)));
+            Ok(Err(error)) if is_connection_loss(&error) || is_full(&error) => {
+                from_sqlx("connect", &error)
             }
-            Ok(Err(error)) => from_sqlx("connect", &error),
+            Ok(Err(error)) => return Err(refused(from_sqlx("connect", &error))),
             Err(_) => Failure::new(FailureKind::Unreachable, "connect: no answer in time"),
         };
         attempt += 1;
@@ -103,6 +116,11 @@ pub async fn connect(base: &PgConnectOptions, purpose: Purpose) -> Result<PgConn
         }
         tokio::time::sleep(backoff.delay(attempt, rand::random())).await;
     }
+}
+
+/// Every place is taken: one becomes free sooner or later.
+fn is_full(error: &sqlx::Error) -> bool {
+    sqlstate(error) == Some(TOO_MANY_CONNECTIONS)
 }
 
 /// A server that answers and says no: what follows depends on why.

@@ -4,23 +4,34 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::RwLock;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::connect::{Purpose, open};
 use crate::pool::Server;
 use crate::run::{EntityContext, RunContext};
-use crate::sink::install;
+use crate::sink::{install, state};
 use crate::source::snapshot::{PING, SnapshotHolder};
 
 /// How often connections that nobody needs are looked for.
 const TIDY: Duration = Duration::from_secs(30);
 
+/// How long it may take to take a run up.
+const BEGIN_WITHIN: Duration = Duration::from_secs(30);
+
 type Run = Result<Arc<RunContext>, Failure>;
+
+/// A run that was ordered.
+struct Ordered {
+    order: Arc<RunOrder>,
+    /// The latest try to take it up; all who need the run wait for the same one.
+    attempt: Shared<BoxFuture<'static, Run>>,
+}
 
 /// An agent's process, apart from its work.
 pub struct Desk {
@@ -28,7 +39,7 @@ pub struct Desk {
     pub holder: Uuid,
     /// Connections by the name that plans use.
     pub connections: BTreeMap<String, Server>,
-    runs: RwLock<HashMap<Uuid, Run>>,
+    runs: Mutex<HashMap<Uuid, Ordered>>,
     snapshots: Mutex<HashMap<Uuid, Arc<SnapshotHolder>>>,
 }
 
@@ -41,7 +52,7 @@ impl Desk {
             connections: servers
                 .map(|(name, options)| (name, Server::new(options)))
                 .collect(),
-            runs: RwLock::default(),
+            runs: Mutex::default(),
             snapshots: Mutex::default(),
         }
     }
@@ -59,7 +70,7 @@ impl Desk {
         let ping = async {
             loop {
                 sleep(PING).await;
-                let all: Vec<_> = self.lock().values().cloned().collect();
+                let all: Vec<_> = lock(&self.snapshots).values().cloned().collect();
                 for snapshot in all {
                     snapshot.keep_alive().await;
                 }
@@ -75,41 +86,74 @@ impl Desk {
         }
     }
 
-    /// Takes a run up, in the place of an earlier one of its migration; what is asked or assigned next finds
-    /// it, or why it could not be taken up.
-    pub async fn begin_run(&self, order: RunOrder) {
-        let migration_id = order.migration_id;
-        let context = self.context(order).await;
-        let mut runs = self.runs.write().await;
-        runs.insert(migration_id, context.map(Arc::new));
+    /// Begins to take a run up, in the place of an earlier one of its migration; what is asked or assigned
+    /// next waits for it.
+    pub fn begin_run(self: &Arc<Self>, order: RunOrder) {
+        let order = Arc::new(order);
+        let attempt = self.attempt(order.clone());
+        lock(&self.runs).insert(order.migration_id, Ordered { order, attempt });
     }
 
-    async fn context(&self, order: RunOrder) -> Result<RunContext, Failure> {
+    /// Goes on whether or not somebody waits for it.
+    fn attempt(self: &Arc<Self>, order: Arc<RunOrder>) -> Shared<BoxFuture<'static, Run>> {
+        let desk = self.clone();
+        let begun = tokio::spawn(async move {
+            match timeout(BEGIN_WITHIN, desk.context(&order)).await {
+                Ok(context) => context.map(Arc::new),
+                Err(_) => {
+                    let words = format!(
+                        "the run could not be taken up within {} s",
+                        BEGIN_WITHIN.as_secs()
+                    );
+                    Err(Failure::new(FailureKind::Timeout, words))
+                }
+            }
+        });
+        let ended = begun.map(|ended| {
+            ended.unwrap_or_else(|error| {
+                let words = format!("taking the run up ended: {error}");
+                Err(Failure::new(FailureKind::Internal, words))
+            })
+        });
+        ended.boxed().shared()
+    }
+
+    async fn context(&self, order: &RunOrder) -> Result<RunContext, Failure> {
         let source = self.connection(&order.plan.source)?.clone();
         let destination = self.connection(&order.plan.destination)?.clone();
         let mut connection = open(&destination, Purpose::Write).await?;
+        let found = state::identify(&mut connection).await?;
+        order.destination.must_be("destination", &found)?;
         let numbers = install::entity_numbers(&mut connection, order.migration_id).await?;
         destination.give_back(Purpose::Write, connection).await;
-        RunContext::new(order, source, destination, self.holder, &numbers)
+        RunContext::new(order.clone(), source, destination, self.holder, &numbers)
     }
 
-    /// The run of a migration.
+    /// The run of a migration, once it is taken up. Where that failed for a reason that may pass, it is
+    /// tried again.
     ///
     /// # Errors
     /// Why it could not be taken up; `Internal` when it was never ordered.
-    pub async fn run(&self, migration_id: Uuid) -> Run {
-        let runs = self.runs.read().await;
-        runs.get(&migration_id).cloned().unwrap_or_else(|| {
-            Err(Failure::new(
-                FailureKind::Internal,
-                "no run was ordered before this work",
-            ))
-        })
+    pub async fn run(self: &Arc<Self>, migration_id: Uuid) -> Run {
+        let attempt = {
+            let mut runs = lock(&self.runs);
+            let Some(ordered) = runs.get_mut(&migration_id) else {
+                return Err(Failure::new(
+                    FailureKind::Internal,
+                    "no run was ordered before this work",
+                ));
+            };
+            if matches!(ordered.attempt.peek(), Some(Err(failure)) if failure.is_passing()) {
+                ordered.attempt = self.attempt(ordered.order.clone());
+            }
+            ordered.attempt.clone()
+        };
+        attempt.await
     }
 
     /// An entity of a migration's run.
     pub async fn entity(
-        &self,
+        self: &Arc<Self>,
         migration_id: Uuid,
         name: &str,
     ) -> Result<(Arc<RunContext>, Arc<EntityContext>), Failure> {
@@ -120,20 +164,23 @@ impl Desk {
 
     /// The holder of a migration's snapshot.
     pub fn snapshot(&self, migration_id: Uuid) -> Arc<SnapshotHolder> {
-        self.lock().entry(migration_id).or_default().clone()
+        lock(&self.snapshots)
+            .entry(migration_id)
+            .or_default()
+            .clone()
     }
 
     /// Migrations whose snapshot is held.
     pub fn snapshots(&self) -> Vec<Uuid> {
-        let all = self.lock();
+        let all = lock(&self.snapshots);
         let held = all.iter().filter(|(_, snapshot)| snapshot.is_held());
         held.map(|(id, _)| *id).collect()
     }
 
     /// A migration is over: nothing of it is kept.
     pub async fn end_run(&self, migration_id: Uuid) {
-        self.runs.write().await.remove(&migration_id);
-        let snapshot = self.lock().remove(&migration_id);
+        lock(&self.runs).remove(&migration_id);
+        let snapshot = lock(&self.snapshots).remove(&migration_id);
         if let Some(snapshot) = snapshot {
             snapshot.let_go().await;
         }
@@ -154,10 +201,8 @@ impl Desk {
             )
         })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<SnapshotHolder>>> {
-        self.snapshots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,6 +31,13 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_
 /// An assignment, and what is cancelled when it is to be given back.
 type Work = (Assignment, CancellationToken);
 
+/// What is held of a partition.
+struct Held {
+    partition: HeldPartition,
+    /// Cancelled when it is to be given back, because of a drain or of a later assignment.
+    give_back: CancellationToken,
+}
+
 /// The lanes.
 pub struct Lanes<L> {
     desk: Arc<Desk>,
@@ -39,7 +46,7 @@ pub struct Lanes<L> {
     membership: watch::Receiver<Option<Membership>>,
     queue: mpsc::Sender<Work>,
     waiting: AsyncMutex<mpsc::Receiver<Work>>,
-    held: Mutex<HashMap<Uuid, HeldPartition>>,
+    held: Mutex<HashMap<Uuid, Held>>,
     /// Cancelled when a migration's partitions are to be given back; a new one stands for work to come.
     drains: Mutex<HashMap<Uuid, CancellationToken>>,
     has_let_go: Notify,
@@ -81,23 +88,35 @@ impl<L: LeaseStore> Lanes<L> {
 
     /// What is held, of all migrations.
     pub fn held(&self) -> Vec<HeldPartition> {
-        self.lock_held().values().copied().collect()
+        let held = self.lock_held();
+        held.values().map(|held| held.partition).collect()
     }
 
-    /// Takes an assignment; an older one of the same partition is given back by its lane.
+    /// Takes an assignment; an older one of the same partition is given back by its lane. Cancelled, it has
+    /// taken nothing.
     pub async fn assign(&self, assignment: Assignment) {
-        let held = HeldPartition {
+        // The receiver is ours.
+        let Ok(place) = self.queue.reserve().await else {
+            return;
+        };
+        let partition = HeldPartition {
             migration_id: assignment.migration_id,
             partition_id: assignment.partition_id,
             generation: assignment.generation,
         };
-        self.lock_held().insert(held.partition_id, held);
-        let drain = self.drain_of(held.migration_id);
+        let give_back = self.drain_of(partition.migration_id).child_token();
         if self.is_closed.load(Ordering::SeqCst) {
-            drain.cancel();
+            give_back.cancel();
         }
-        // The receiver is ours.
-        let _ = self.queue.send((assignment, drain)).await;
+        let held = Held {
+            partition,
+            give_back: give_back.clone(),
+        };
+        let earlier = self.lock_held().insert(partition.partition_id, held);
+        if let Some(earlier) = earlier {
+            earlier.give_back.cancel();
+        }
+        place.send((assignment, give_back));
     }
 
     /// Has the partitions of a migration, or of all, given back after the batches in hand.
@@ -136,10 +155,16 @@ impl<L: LeaseStore> Lanes<L> {
         }
     }
 
+    /// Has everything given back that was assigned under a lease that is lost, also where another one was
+    /// there before anybody looked.
     async fn heed_membership(self: Arc<Self>) {
         let mut membership = self.membership.clone();
+        let lease_of = |present: &Option<Membership>| present.as_ref().map(|one| one.lease_id);
+        let mut known = lease_of(&membership.borrow_and_update());
         while membership.changed().await.is_ok() {
-            if membership.borrow_and_update().is_none() {
+            let present = lease_of(&membership.borrow_and_update());
+            let earlier = std::mem::replace(&mut known, present);
+            if earlier.is_some() && earlier != known {
                 self.drain(None);
             }
         }
@@ -161,6 +186,7 @@ impl<L: LeaseStore> Lanes<L> {
             let released = AgentFrame::Released {
                 migration_id: key.migration_id,
                 partition_id: key.partition_id,
+                generation,
                 reason,
             };
             self.outbox.send(released).await;
@@ -179,7 +205,11 @@ impl<L: LeaseStore> Lanes<L> {
         if drain.is_cancelled() {
             return Release::Drained;
         }
-        let run = match self.desk.run(key.migration_id).await {
+        let run = tokio::select! {
+            run = self.desk.run(key.migration_id) => run,
+            () = drain.cancelled() => return Release::Drained,
+        };
+        let run = match run {
             Ok(run) => run,
             Err(failure) => return Release::Failed(failure),
         };
@@ -188,7 +218,8 @@ impl<L: LeaseStore> Lanes<L> {
             Err(reason) => return reason,
         };
         let claim = Claim { assignment, token };
-        let reason = Box::pin(work(&run, &claim, &self.outbox, &drain)).await;
+        let working = Box::pin(work(&run, &claim, &self.outbox, &drain));
+        let reason = while_member(working, &membership, &drain).await;
         if self.lease.release(&membership, key).await.is_err() {
             warn!(partition_id = %key.partition_id, "a claim could not be released; it ends with the lease");
         }
@@ -247,14 +278,14 @@ impl<L: LeaseStore> Lanes<L> {
     fn is_current(&self, assignment: &Assignment) -> bool {
         self.lock_held()
             .get(&assignment.partition_id)
-            .is_some_and(|held| held.generation == assignment.generation)
+            .is_some_and(|held| held.partition.generation == assignment.generation)
     }
 
     fn let_go(&self, key: PartitionKey, generation: i64) {
         let mut held = self.lock_held();
         if held
             .get(&key.partition_id)
-            .is_some_and(|one| one.generation == generation)
+            .is_some_and(|one| one.partition.generation == generation)
         {
             held.remove(&key.partition_id);
         }
@@ -262,7 +293,24 @@ impl<L: LeaseStore> Lanes<L> {
         self.has_let_go.notify_waiters();
     }
 
-    fn lock_held(&self) -> MutexGuard<'_, HashMap<Uuid, HeldPartition>> {
+    fn lock_held(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Has work given back as soon as the lease is lost that its claim stands on.
+async fn while_member<T>(
+    mut work: impl Future<Output = T> + Unpin,
+    membership: &Membership,
+    give_back: &CancellationToken,
+) -> T {
+    tokio::select! {
+        done = &mut work => return done,
+        () = membership.lost.cancelled() => give_back.cancel(),
+    }
+    work.await
+}
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

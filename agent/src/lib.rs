@@ -12,6 +12,7 @@ pub mod failure;
 pub mod lanes;
 pub mod membership;
 pub mod outbox;
+pub mod patience;
 pub mod pool;
 pub mod query;
 pub mod run;
@@ -20,5 +21,7 @@ pub mod sink;
 pub mod sizer;
 pub mod source;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 pub mod transform;
 pub mod worker;

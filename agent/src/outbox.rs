@@ -99,6 +99,11 @@ impl Outbox {
         }
     }
 
+    /// A frame that must arrive and waits; nothing where none does, or another one is just being taken.
+    pub fn next_now(&self) -> Option<AgentFrame> {
+        self.rx.try_lock().ok()?.try_recv().ok()
+    }
+
     async fn take_credit(&self) {
         loop {
             // Listening begins before the look, so that no credit is missed.
@@ -174,6 +179,7 @@ mod tests {
         AgentFrame::Released {
             migration_id: Uuid::nil(),
             partition_id: Uuid::nil(),
+            generation: 1,
             reason: Release::Done,
         }
     }
@@ -229,5 +235,15 @@ mod tests {
         outbox.send(released()).await;
         drop(outbox.next());
         assert_eq!(outbox.next().await, released());
+    }
+
+    #[tokio::test]
+    async fn what_waits_can_be_taken_at_once() {
+        let outbox = Outbox::default();
+        outbox.progress(Uuid::nil(), progress(1));
+        assert_eq!(outbox.next_now(), None);
+        outbox.send(released()).await;
+        assert_eq!(outbox.next_now(), Some(released()));
+        assert_eq!(outbox.next_now(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Answers the controller's queries: everything at a source or destination that is no partition.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
@@ -18,7 +19,7 @@ use crate::source::{catalog, check, sample};
 
 impl Desk {
     /// Answers a query before its deadline.
-    pub async fn answer(&self, call: QueryCall) -> Result<Box<QueryAnswer>, Failure> {
+    pub async fn answer(self: &Arc<Self>, call: QueryCall) -> Result<Box<QueryAnswer>, Failure> {
         let deadline = Duration::from_millis(call.deadline_ms);
         let name = query_name(&call.query);
         let work = self.dispatch(call.connections, call.migration_id, call.query);
@@ -32,7 +33,7 @@ impl Desk {
     }
 
     async fn dispatch(
-        &self,
+        self: &Arc<Self>,
         connections: Connections,
         migration_id: Option<Uuid>,
         query: Query,

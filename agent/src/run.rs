@@ -7,11 +7,13 @@ use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
+use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::pool::Server;
 use crate::sink::copy::CopyStatements;
+use crate::sink::state::identify;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
 
@@ -30,6 +32,8 @@ pub struct RunContext {
     /// Keys of parents, by the SELECT that reads them.
     pub parents: ParentCells,
     entities: HashMap<String, Arc<EntityContext>>,
+    /// The source is the one that was recorded.
+    source_is_known: OnceCell<()>,
 }
 
 /// The keys of one parent, once they are loaded; none where they are too many.
@@ -103,7 +107,21 @@ impl RunContext {
             holder,
             parents: ParentCells::default(),
             entities,
+            source_is_known: OnceCell::new(),
         })
+    }
+
+    /// Looks once, over the first connection to the source, where it leads: a run whose rows are all read
+    /// goes on without a source.
+    ///
+    /// # Errors
+    /// `IdentityChanged` when it is not the source that was recorded.
+    pub async fn know_source(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let known = self.source_is_known.get_or_try_init(|| async {
+            let found = identify(connection).await?;
+            self.order.source.must_be("source", &found)
+        });
+        known.await.map(drop)
     }
 
     /// The plan.

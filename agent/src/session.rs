@@ -128,6 +128,16 @@ impl<L: LeaseStore> Session<L> {
         }
     }
 
+    /// Says what waits to be told, over a link that is no longer served.
+    pub async fn say_the_rest(&self, tx: &mpsc::Sender<AgentFrame>) {
+        while let Ok(permit) = tx.reserve().await {
+            match self.outbox.next_now() {
+                Some(frame) => permit.send(frame),
+                None => return,
+            }
+        }
+    }
+
     /// Room in the link, then a frame for it: nothing is taken out of the outbox that could get lost here.
     async fn ready<'a>(
         &self,
@@ -162,7 +172,7 @@ impl<L: LeaseStore> Session<L> {
                 self.outbox.set_credits(credits);
             }
             ControllerFrame::Acknowledge { credits } => self.outbox.add_credits(credits),
-            ControllerFrame::Run(order) => self.desk.begin_run(*order).await,
+            ControllerFrame::Run(order) => self.desk.begin_run(*order),
             ControllerFrame::Assign(assignment) => self.lanes.assign(assignment).await,
             ControllerFrame::Drain { migration_id } => self.lanes.drain(migration_id),
             ControllerFrame::Query(call) => {
@@ -178,3 +188,7 @@ async fn answer(desk: Arc<Desk>, call: QueryCall, tx: mpsc::Sender<AgentFrame>) 
     let result = Box::pin(desk.answer(call)).await;
     let _ = tx.send(AgentFrame::QueryResult { query_id, result }).await;
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

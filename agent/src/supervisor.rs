@@ -1,5 +1,6 @@
 //! Keeps an agent of a cluster connected: dials controllers until one takes it, and again whenever the stream
-//! ends. What the agent holds goes on meanwhile, for a while.
+//! ends. What the agent holds goes on meanwhile, for a while. Without a membership in the lease store it could
+//! claim nothing: it dials nobody then, and hangs up when it loses one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +8,19 @@ use std::time::Duration;
 use futures::StreamExt;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{AgentFrame, Order};
-use proto::lease::LeaseStore;
+use proto::lease::{LeaseStore, Membership};
 use proto::pb::agent_stream::SessionRequest;
 use proto::pb::agent_stream::agent_session_service_client::AgentSessionServiceClient;
 use proto::runtime::backoff::Backoff;
 use proto::runtime::channel::{self, Address, CONNECT_WITHIN, ClientTls};
-use proto::runtime::pipe;
+use proto::runtime::pipe::{self, End};
 use proto::wire::agent_stream::{MAX_ORDER_BYTES, read_order, write_frame};
 use proto::wire::status::{Reason, Refusal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::codec::Streaming;
 use tracing::{error, info, warn};
@@ -31,6 +33,8 @@ const WELCOME_WITHIN: Duration = Duration::from_secs(15);
 /// Between two dials, and after a refusal that will hardly pass by itself.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
 const REFUSED: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(15));
+/// How long a controller may take to hear what is said last, and to hang up.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Frames that may be under way in each direction.
 const LINK: usize = 64;
 
@@ -68,12 +72,12 @@ pub async fn run<L: LeaseStore>(
     // The last connection serves while the lanes drain: controllers hear of every release.
     let hang_up = CancellationToken::new();
     let dialling = dial(
-        session.clone(),
+        (session.clone(), agent.present.clone()),
         settings.controllers,
         settings.tls,
         hang_up.clone(),
     );
-    let mut dialling = tokio::spawn(dialling.run(settings.orphan_limit));
+    let mut dialling = AbortOnDropHandle::new(tokio::spawn(dialling.run(settings.orphan_limit)));
     tokio::select! {
         () = stop.cancelled() => {}
         // It ends by itself only with `hang_up`.
@@ -87,15 +91,19 @@ pub async fn run<L: LeaseStore>(
     {
         warn!("batches in hand took too long; what they wrote is in the ledger, or undone");
     }
-    // What is said last may still be on its way.
-    sleep(Duration::from_millis(200)).await;
     hang_up.cancel();
-    let _ = dialling.await;
+    if !dialling.is_finished() && timeout(FAREWELL * 2, &mut dialling).await.is_err() {
+        warn!("the stream does not end; it is left");
+    }
+    drop(dialling);
     agent.end().await;
 }
 
+type Present = watch::Receiver<Option<Membership>>;
+
 struct Dialling<L> {
     session: Arc<Session<L>>,
+    present: Present,
     controllers: Vec<Address>,
     tls: Option<ClientTls>,
     stop: CancellationToken,
@@ -104,13 +112,14 @@ struct Dialling<L> {
 }
 
 fn dial<L: LeaseStore>(
-    session: Arc<Session<L>>,
+    (session, present): (Arc<Session<L>>, Present),
     controllers: Vec<Address>,
     tls: Option<ClientTls>,
     stop: CancellationToken,
 ) -> Dialling<L> {
     Dialling {
         session,
+        present,
         controllers,
         tls,
         stop,
@@ -124,6 +133,19 @@ impl<L: LeaseStore> Dialling<L> {
         let mut alone_since = Instant::now();
         let mut is_orphan = false;
         while !self.stop.is_cancelled() {
+            let lost = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                lost = membership(&mut self.present) => match lost {
+                    Some(lost) => lost,
+                    None => return,
+                },
+                () = sleep(orphan_limit.saturating_sub(alone_since.elapsed())), if !is_orphan => {
+                    is_orphan = true;
+                    self.abandon();
+                    continue;
+                }
+            };
             let address = match self.hint.take() {
                 Some(hint) => hint,
                 None => {
@@ -138,7 +160,7 @@ impl<L: LeaseStore> Dialling<L> {
                 }
             };
             let began = Instant::now();
-            let ended = self.connect(&address).await;
+            let ended = self.connect(&address, lost).await;
             let delay = match ended {
                 Ended::Broke => {
                     warn!(%address, "the stream to the controller ended");
@@ -161,15 +183,19 @@ impl<L: LeaseStore> Dialling<L> {
                 Ended::Refused(refusal) => self.refused(&address, &refusal, &mut tries),
             };
             if !is_orphan && alone_since.elapsed() > orphan_limit {
-                warn!("no controller for too long: everything in hand is given back");
                 is_orphan = true;
-                self.session.lanes.abandon();
+                self.abandon();
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(delay) => {}
             }
         }
+    }
+
+    fn abandon(&self) {
+        warn!("no controller for too long: everything in hand is given back");
+        self.session.lanes.abandon();
     }
 
     /// How long to wait after a refusal.
@@ -193,9 +219,10 @@ impl<L: LeaseStore> Dialling<L> {
         }
     }
 
-    async fn connect(&self, address: &Address) -> Ended {
+    async fn connect(&self, address: &Address, lost: CancellationToken) -> Ended {
         let channel = tokio::select! {
             () = self.stop.cancelled() => return Ended::Broke,
+            () = lost.cancelled() => return Ended::Unreachable("the agent's lease is lost".to_owned()),
             channel = timeout(CONNECT_WITHIN * 2, channel::connect(address, self.tls.as_ref())) => channel,
         };
         let channel = match channel {
@@ -208,25 +235,42 @@ impl<L: LeaseStore> Dialling<L> {
             .max_encoding_message_size(MAX_ORDER_BYTES);
         let (mut ours, theirs) = pipe::pair::<AgentFrame, Order>(LINK);
         let (requests, outgoing) = mpsc::channel(LINK);
-        let writing = tokio::spawn(write(theirs.rx, requests));
-        let hang_up = self.stop.child_token();
-        let served = {
-            // The hello is said before the controller answers.
-            let serving = self.session.serve(&mut ours, &hang_up);
-            let stream = async {
-                let opened = client.session(ReceiverStream::new(outgoing));
-                match timeout(WELCOME_WITHIN, opened).await {
-                    Ok(Ok(response)) => Ok(read(response.into_inner(), theirs.tx).await),
-                    Ok(Err(status)) => Err(status),
-                    Err(_) => Err(Status::deadline_exceeded("no welcome in time")),
-                }
-            };
-            tokio::select! {
-                served = serving => Ok(served),
-                streamed = stream => Err(streamed),
+        let _writing = AbortOnDropHandle::new(tokio::spawn(write(theirs.rx, requests)));
+        let stream = async {
+            let opened = client.session(ReceiverStream::new(outgoing));
+            match timeout(WELCOME_WITHIN, opened).await {
+                Ok(Ok(response)) => Ok(read(response.into_inner(), theirs.tx).await),
+                Ok(Err(status)) => Err(status),
+                Err(_) => Err(Status::deadline_exceeded("no welcome in time")),
             }
         };
-        writing.abort();
+        tokio::pin!(stream);
+        let served = {
+            // The hello is said before the controller answers.
+            let serving = self.session.serve(&mut ours, &lost);
+            tokio::select! {
+                served = serving => Ok(served),
+                streamed = &mut stream => Err(streamed),
+                () = self.stop.cancelled() => Ok(Ok(())),
+            }
+        };
+        let served = match served {
+            // The controller hears the rest, and hangs up then. Where it hung up before, it says why.
+            Ok(Ok(())) => {
+                let farewell = async {
+                    self.session.say_the_rest(&ours.tx).await;
+                    let End { tx, rx: _orders } = ours;
+                    drop(tx);
+                    stream.await
+                };
+                let is_ours = self.stop.is_cancelled() || lost.is_cancelled();
+                match timeout(FAREWELL, farewell).await {
+                    Ok(streamed) if !is_ours => Err(streamed),
+                    Ok(_) | Err(_) => Ok(Ok(())),
+                }
+            }
+            other => other,
+        };
         match served {
             Ok(Ok(())) | Err(Ok(None)) => Ended::Broke,
             Ok(Err(failure)) | Err(Ok(Some(failure))) => {
@@ -236,6 +280,12 @@ impl<L: LeaseStore> Dialling<L> {
             Err(Err(status)) => refused(&status),
         }
     }
+}
+
+/// Waits for a membership; what is cancelled when it is lost. None when there will never be one.
+async fn membership(present: &mut Present) -> Option<CancellationToken> {
+    let member = present.wait_for(Option::is_some).await.ok()?;
+    member.as_ref().map(|member| member.lost.clone())
 }
 
 fn refused(status: &Status) -> Ended {

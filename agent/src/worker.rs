@@ -218,6 +218,7 @@ async fn report_claim(outbox: &Outbox, claim: &Claim, position: &Position) {
     let claimed = AgentFrame::Claimed {
         migration_id: claim.assignment.migration_id,
         partition_id: claim.assignment.partition_id,
+        generation: claim.assignment.generation,
         token: claim.token,
         seq: position.seq,
     };

@@ -72,8 +72,8 @@ impl Intake {
         self.tick.batches.is_empty() && self.tick.partitions.is_empty()
     }
 
-    /// Takes a frame of an agent. What an agent says of a partition that is no longer its own counts for
-    /// nothing, apart from batches: those are in the ledger.
+    /// Takes a frame of an agent. What an agent says of a partition that is no longer its own, or of an
+    /// earlier assignment of it, counts for nothing, apart from batches: those are in the ledger.
     pub fn frame(
         &mut self,
         run: &mut RunWork,
@@ -85,6 +85,12 @@ impl Intake {
             run.partition_mut(partition_id)
                 .is_some_and(|part| part.holder == Some(holder))
         };
+        let is_present = |run: &mut RunWork, partition_id: Uuid, generation: i64| {
+            is_own(run, partition_id)
+                && run
+                    .partition_mut(partition_id)
+                    .is_some_and(|part| part.generation == generation)
+        };
         match frame {
             AgentFrame::Batch { report, .. } => {
                 *self.received.entry(holder).or_default() += 1;
@@ -92,10 +98,13 @@ impl Intake {
             }
             AgentFrame::Claimed {
                 partition_id,
+                generation,
                 token,
                 seq,
                 ..
-            } if is_own(run, partition_id) => self.claimed(run, holder, (partition_id, token, seq)),
+            } if is_present(run, partition_id, generation) => {
+                self.claimed(run, holder, (partition_id, token, seq))
+            }
             AgentFrame::Progress {
                 partition_id,
                 rows_in_flight,
@@ -108,9 +117,12 @@ impl Intake {
             }
             AgentFrame::Released {
                 partition_id,
+                generation,
                 reason,
                 ..
-            } if is_own(run, partition_id) => self.released(run, partition_id, reason, retry),
+            } if is_present(run, partition_id, generation) => {
+                self.released(run, partition_id, reason, retry)
+            }
             AgentFrame::Claimed { .. }
             | AgentFrame::Progress { .. }
             | AgentFrame::Released { .. }
@@ -311,3 +323,7 @@ pub fn judge(run: &RunWork, entity: &str) -> Consequence {
         None => Consequence::None,
     }
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

@@ -161,11 +161,18 @@ impl Job {
                 (Some(snapshot), ordered)
             }
         };
+        let identity = |stored: &Option<serde_json::Value>| {
+            let malformed = "the migration's stored identities cannot be read";
+            serde_json::from_value::<DatabaseIdentity>(stored.clone().unwrap_or_default())
+                .map_err(|_| Failure::new(FailureKind::Internal, malformed))
+        };
         let order = RunOrder {
             migration_id: self.migration.id,
             attempt: self.migration.attempt,
             run_now: self.run_now,
             plan: self.compiled.clone(),
+            source: identity(&self.migration.source_identity)?,
+            destination: identity(&self.migration.destination_identity)?,
             snapshot,
         };
         self.crew.brief(order);

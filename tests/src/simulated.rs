@@ -96,6 +96,7 @@ fn answer(order: ControllerFrame) -> Option<AgentFrame> {
         ControllerFrame::Assign(assignment) => Some(AgentFrame::Released {
             migration_id: assignment.migration_id,
             partition_id: assignment.partition_id,
+            generation: assignment.generation,
             reason: Release::Failed(failure),
         }),
         ControllerFrame::Query(call) => Some(AgentFrame::QueryResult {

@@ -3,11 +3,13 @@
 use agent::pool::Server;
 use agent::sink::fence::{self, Fate, Fence, Position, fate_of_batch};
 use agent::sink::install::open_installed;
+use agent::sink::seal::seal;
 use agent::sink::write::{Advance, advance_call};
 use drover_tests::pg::TestDatabase;
 use proto::domain::failure::FailureKind;
 use proto::domain::frame::Counts;
 use proto::domain::key::KeyValue;
+use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use std::time::Duration;
 use uuid::Uuid;
@@ -321,6 +323,51 @@ async fn a_takeover_gets_past_a_holder_that_sits_on_the_row() {
     frozen.execute(sqlx::raw_sql(&uncommitted)).await.unwrap();
     let position = take_over(&options, &fence(partition, 8)).await.unwrap();
     assert_eq!(position, start());
+}
+
+/// A backend at work on the partition under this fence.
+async fn worker(database: &TestDatabase, fence: &Fence) -> PgConnection {
+    let mut connection = database.connect().await;
+    let begin = format!("begin; set local application_name = '{}'", fence.marker());
+    connection.execute(sqlx::raw_sql(&begin)).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_seal_ends_workers_of_lower_tokens_only() {
+    let (database, partition) = destination().await;
+    let present = fence(partition, 7);
+    take_over(&database.options().await, &present)
+        .await
+        .unwrap();
+    let mut working = worker(&database, &present).await;
+    let mut connection = database.connect().await;
+    for late in [6, 7] {
+        let refused = seal(&mut connection, &[partition], 1, late)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Busy);
+        working.ping().await.unwrap();
+    }
+    seal(&mut connection, &[partition], 1, 8).await.unwrap();
+    assert!(working.ping().await.is_err(), "its backend is gone");
+    assert_eq!(
+        write(&database, &present, &start()).await,
+        Err("DR001".into())
+    );
+}
+
+#[tokio::test]
+async fn a_seal_gets_past_a_holder_that_sits_on_the_row() {
+    let (database, partition) = destination().await;
+    let old = fence(partition, 7);
+    take_over(&database.options().await, &old).await.unwrap();
+    let mut frozen = worker(&database, &old).await;
+    let uncommitted = batch(&old, &start()).replace("; commit", "");
+    frozen.execute(sqlx::raw_sql(&uncommitted)).await.unwrap();
+    let mut connection = database.connect().await;
+    seal(&mut connection, &[partition], 1, 8).await.unwrap();
+    assert!(frozen.ping().await.is_err(), "its backend is gone");
 }
 
 /// Without TCP_NODELAY a small COPY waits 40 ms for a delayed acknowledgement.

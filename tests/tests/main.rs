@@ -15,3 +15,4 @@ mod metadata_schema;
 mod metadata_store;
 mod model;
 mod pool;
+mod runs;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+use crate::patience::{InTime, WRITE};
 use crate::pool::Server;
 
 /// Who works on a partition, as every write must prove.
@@ -55,7 +56,10 @@ pub async fn take_over(connection: &mut PgConnection, fence: &Fence) -> Result<P
     let position = match try_take_over(connection, fence).await {
         // The row itself is locked: its holder is about to commit or hangs. End it, then ask again.
         Err(error) if sqlstate(&error) == Some("55P03") => {
-            run_sql(connection, "rollback").await.during("roll back")?;
+            run_sql(connection, "rollback")
+                .in_time(WRITE)
+                .await
+                .during("roll back")?;
             refuse_if_overtaken(connection, fence).await?;
             end_workers(connection, fence).await?;
             try_take_over(connection, fence).await
@@ -88,7 +92,7 @@ async fn try_take_over(
          set local application_name = '{}'",
         fence.marker()
     );
-    run_sql(&mut *connection, &begin).await?;
+    run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let row: Option<PositionRow> = sqlx::query_as(
         "select seq, cursor, done, entity_hash from drover.take_over($1, $2, $3, $4)",
     )
@@ -97,12 +101,15 @@ async fn try_take_over(
     .bind(fence.token)
     .bind(fence.holder)
     .fetch_optional(&mut *connection)
+    .in_time(WRITE)
     .await?;
     // Whoever would work by other rules must not fence out the one who does not.
     let is_other = row
         .as_ref()
         .is_some_and(|(.., hash)| *hash != fence.entity_hash);
-    run_sql(connection, if is_other { "rollback" } else { "commit" }).await?;
+    run_sql(connection, if is_other { "rollback" } else { "commit" })
+        .in_time(WRITE)
+        .await?;
     Ok(row)
 }
 
@@ -112,6 +119,7 @@ async fn refuse_if_overtaken(connection: &mut PgConnection, fence: &Fence) -> Re
         sqlx::query_scalar("select token from drover.partition where partition_id = $1")
             .bind(fence.partition_id)
             .fetch_optional(connection)
+            .in_time(WRITE)
             .await
             .during("look at a partition's holder")?;
     if token.is_some_and(|token| token >= fence.token) {
@@ -129,6 +137,7 @@ async fn end_workers(connection: &mut PgConnection, fence: &Fence) -> Result<(),
         .bind(fence.partition_id)
         .bind(fence.token)
         .execute(connection)
+        .in_time(WRITE)
         .await
         .map(drop)
         .during("end the former holder of a partition")
@@ -158,6 +167,7 @@ pub async fn fate_of_batch(
     )
     .bind(fence.partition_id)
     .fetch_optional(&mut connection)
+    .in_time(WRITE)
     .await
     .during("learn the outcome of a batch")?;
     destination.give_back(Purpose::Write, connection).await;

@@ -14,6 +14,7 @@ use super::fence::Fence;
 use crate::batch::Batch;
 use crate::connect::run_sql;
 use crate::failure::{database_error, describe};
+use crate::patience::{InTime, WRITE};
 use crate::run::EntityContext;
 
 /// Rows that are tried at once behind a bad one, so that a batch full of them stays cheap.
@@ -37,7 +38,7 @@ pub async fn find_bad_rows(
         "begin; set local application_name = '{}'; set constraints all immediate",
         fence.marker()
     );
-    run_sql(&mut *connection, &begin).await?;
+    run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let mut bad = Vec::new();
     let mut window = batch.rows.len();
     let mut pending = VecDeque::from([(0, batch.rows.len())]);
@@ -49,11 +50,18 @@ pub async fn find_bad_rows(
         if from == to {
             continue;
         }
-        run_sql(&mut *connection, "savepoint probe").await?;
+        run_sql(&mut *connection, "savepoint probe")
+            .in_time(WRITE)
+            .await?;
         let rows = batch.rows.rows(from, to);
-        let error = match copy_rows(connection, &entity.copy.rows, rows).await {
+        let error = match copy_rows(connection, &entity.copy.rows, rows)
+            .in_time(WRITE)
+            .await
+        {
             Ok(()) => {
-                run_sql(&mut *connection, "release savepoint probe").await?;
+                run_sql(&mut *connection, "release savepoint probe")
+                    .in_time(WRITE)
+                    .await?;
                 window = (window * 2).min(batch.rows.len());
                 continue;
             }
@@ -63,7 +71,9 @@ pub async fn find_bad_rows(
             Some(refusal) if sql_action(refusal.code()) == SqlAction::Row => refusal,
             _ => return Err(error),
         };
-        run_sql(&mut *connection, "rollback to savepoint probe").await?;
+        run_sql(&mut *connection, "rollback to savepoint probe")
+            .in_time(WRITE)
+            .await?;
         match place_of(refusal, &entity.copy.relation, from, to) {
             Some(place) => {
                 bad.push(bad_row(place, refusal));
@@ -78,7 +88,7 @@ pub async fn find_bad_rows(
             }
         }
     }
-    run_sql(connection, "rollback").await?;
+    run_sql(connection, "rollback").in_time(WRITE).await?;
     bad.sort_by_key(|(place, ..)| *place);
     Ok(bad)
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::state::key;
 use crate::failure::During;
+use crate::patience::{InTime, WRITE};
 use crate::transform::row::HeldKeys;
 
 /// Counters out of a row with columns `n_read … n_skipped`.
@@ -37,6 +38,7 @@ pub async fn read_totals(
     )
     .bind(partition_id)
     .fetch_one(connection)
+    .in_time(WRITE)
     .await
     .during("read a partition's totals")?;
     counts_of(&row).during("read a partition's totals")
@@ -64,6 +66,7 @@ pub async fn take_held_keys(
     .bind(migration_id)
     .bind(names)
     .fetch_all(connection)
+    .in_time(WRITE)
     .await
     .during("read the parents' failed rows")?;
     for (entity, key) in rows {
@@ -87,6 +90,7 @@ pub async fn read_batches(
     )
     .bind(partition_id)
     .fetch_all(&mut *connection)
+    .in_time(WRITE)
     .await
     .during("read the ledger")?;
     let mut totals = Counts::default();
@@ -158,6 +162,7 @@ async fn read_errors(
     .bind(attempt)
     .bind(seq)
     .fetch_all(connection)
+    .in_time(WRITE)
     .await
     .during("read failed rows")?;
     rows.iter()

@@ -22,6 +22,7 @@ use super::write::{BatchWrite, WriteFault, Written, write};
 use crate::batch::Batch;
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{from_sqlx, is_connection_loss};
+use crate::patience::{InTime, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
 use crate::source::redact::read_snapshots;
@@ -74,7 +75,10 @@ impl PartitionWriter {
             destination.give_back(Purpose::Write, connection).await;
         }
         if let Some(mut inspector) = self.inspector
-            && run_sql(&mut inspector, "commit").await.is_ok()
+            && run_sql(&mut inspector, "commit")
+                .in_time(READ)
+                .await
+                .is_ok()
         {
             self.run.source.give_back(Purpose::Read, inspector).await;
         }
@@ -180,9 +184,9 @@ impl PartitionWriter {
             Some(connection) => connection,
             None => open(&self.run.destination, Purpose::Write)
                 .await
-                .map_err(|failure| match failure.kind {
-                    FailureKind::Unreachable => WriteFault::Retry(failure),
-                    _ => WriteFault::Refused(failure),
+                .map_err(|failure| match failure.is_passing() {
+                    true => WriteFault::Retry(failure),
+                    false => WriteFault::Refused(failure),
                 })?,
         };
         let begun = Instant::now();
@@ -283,7 +287,7 @@ impl PartitionWriter {
         let mut retry_count = 0;
         loop {
             match fate_of_batch(&self.run.destination, &self.fence, self.position.seq).await {
-                Err(failure) if failure.kind == FailureKind::Unreachable => {
+                Err(failure) if failure.is_passing() => {
                     retry_count += 1;
                     self.wait(retry_count, failure).await?;
                 }

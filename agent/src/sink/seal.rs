@@ -5,14 +5,16 @@ use proto::domain::failure::{Failure, FailureKind};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::connect::run_sql;
+use super::fence::{Fence, take_over};
 use crate::failure::During;
+use crate::patience::{InTime, WRITE};
 
 /// Takes every partition over and ends whoever still works on it. Nothing of an earlier token commits after
-/// this; a later claim, under a higher token, goes on as after any holder.
+/// this; a later claim, under a higher token, goes on as after any holder. Whoever has a token as high as this
+/// one is left alone: an earlier controller seals nothing of a later one's.
 ///
 /// # Errors
-/// `Fenced` when a partition has a token as high as this one already.
+/// `Busy` when a partition has a token as high as this one already.
 pub async fn seal(
     connection: &mut PgConnection,
     partitions: &[Uuid],
@@ -20,34 +22,38 @@ pub async fn seal(
     token: i64,
 ) -> Result<(), Failure> {
     let nobody = Uuid::new_v4();
-    for partition in partitions {
-        // A backend that holds the row is about to commit, or hangs: it is ended, whoever it is.
-        let begin = format!(
-            "begin isolation level read committed; set local lock_timeout = '10s'; \
-             set local application_name = 'drover {partition} {token}'; \
-             select drover.end_workers('{partition}', {token})"
-        );
-        run_sql(&mut *connection, &begin)
+    for partition_id in partitions.iter().copied() {
+        let found: Option<(i64, String)> = sqlx::query_as(
+            "select token, entity_hash from drover.partition where partition_id = $1",
+        )
+        .bind(partition_id)
+        .fetch_optional(&mut *connection)
+        .in_time(WRITE)
+        .await
+        .during("seal a partition")?;
+        let Some((_, entity_hash)) = found.filter(|(held, _)| *held < token) else {
+            return Err(claimed());
+        };
+        let fence = Fence {
+            partition_id,
+            attempt,
+            token,
+            holder: nobody,
+            entity_hash,
+        };
+        take_over(connection, &fence)
             .await
-            .during("seal a partition")?;
-        let sealed: Option<i64> =
-            sqlx::query_scalar("select seq from drover.take_over($1, $2, $3, $4)")
-                .bind(partition)
-                .bind(attempt)
-                .bind(token)
-                .bind(nobody)
-                .fetch_optional(&mut *connection)
-                .await
-                .during("seal a partition")?;
-        run_sql(&mut *connection, "commit")
-            .await
-            .during("seal a partition")?;
-        if sealed.is_none() {
-            return Err(Failure::new(
-                FailureKind::Busy,
-                "a partition was claimed while it was to be sealed",
-            ));
-        }
+            .map_err(|failure| match failure.kind {
+                FailureKind::Fenced => claimed(),
+                _ => failure.during("seal a partition"),
+            })?;
     }
     Ok(())
+}
+
+fn claimed() -> Failure {
+    Failure::new(
+        FailureKind::Busy,
+        "a partition was claimed while it was to be sealed",
+    )
 }

@@ -20,6 +20,7 @@ use super::write::{Advance, advance_call};
 use crate::batch::count;
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::During;
+use crate::patience::{InTime, WRITE};
 use crate::run::{EntityContext, RunContext};
 use crate::source::redact::read_snapshots;
 use crate::transform::row::KeyShape;
@@ -85,6 +86,7 @@ async fn failed_keys(
     .bind(entity.entity_no)
     .bind(run.order.attempt)
     .fetch_all(connection)
+    .in_time(WRITE)
     .await
     .during("read failed rows")
 }
@@ -130,6 +132,7 @@ async fn find_orphans(
             .bind(&targets)
             .bind(&reference.column)
             .fetch_all(&mut *connection)
+            .in_time(WRITE)
             .await
             .during("look for rows without their parent")?;
         if !orphans.is_empty() {
@@ -190,6 +193,7 @@ async fn write_round(
         fence.marker()
     );
     run_sql(&mut *connection, &begin)
+        .in_time(WRITE)
         .await
         .during("settle self references")?;
     if !orphans.is_empty() {
@@ -220,6 +224,7 @@ async fn write_round(
         was_bisected: false,
     });
     run_sql(connection, &format!("select 1 from {call}; commit"))
+        .in_time(WRITE)
         .await
         .map(drop)
         .during("settle self references")
@@ -274,6 +279,7 @@ impl Removal<'_> {
             .bind(&self.keys)
             .bind(&self.places)
             .execute(&mut *connection)
+            .in_time(WRITE)
             .await
             .during("remove rows without their parent")?;
         if removed.rows_affected() >= self.keys.len() as u64 {
@@ -283,6 +289,7 @@ impl Removal<'_> {
         sqlx::query(&format!("delete from {} where {}", self.table, self.is_one))
             .bind(&self.keys)
             .execute(connection)
+            .in_time(WRITE)
             .await
             .map(drop)
             .during("remove rows without their parent")
@@ -320,6 +327,7 @@ async fn insert_orphan(
     .bind(json!({ "column": orphan.reference, "parent_entity": entity.compiled.entity,
                   "parent_destination_id": orphan.parent }))
     .execute(connection)
+    .in_time(WRITE)
     .await
     .map(drop)
     .during("journal a row without its parent")

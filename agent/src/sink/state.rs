@@ -10,7 +10,7 @@ use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::ledger::counts_of;
-use crate::failure::During;
+use crate::failure::{During, from_sqlx, sqlstate};
 
 type MigrationRow = (
     Uuid,
@@ -133,18 +133,19 @@ pub async fn identify(connection: &mut PgConnection) -> Result<DatabaseIdentity,
     )
     .fetch_one(connection)
     .await;
-    Ok(match control {
-        Ok(control) => DatabaseIdentity {
+    match control {
+        Ok(control) => Ok(DatabaseIdentity {
             system_identifier: control.system_identifier,
             database,
             timeline: control.timeline,
-        },
-        Err(_) => DatabaseIdentity {
+        }),
+        Err(error) if matches!(sqlstate(&error), Some("42501" | "42883")) => Ok(DatabaseIdentity {
             system_identifier: String::new(),
             database,
             timeline: 0,
-        },
-    })
+        }),
+        Err(error) => Err(from_sqlx("identify the server", &error)),
+    }
 }
 
 /// Marks the attempt as finished: every partition done, everything put back.

@@ -18,6 +18,7 @@ use super::fence::{Fence, Position};
 use crate::batch::Batch;
 use crate::connect::{fetch_sql, run_sql};
 use crate::failure::{database_error, from_sqlx, is_connection_loss};
+use crate::patience::{InTime, WRITE};
 use crate::run::EntityContext;
 
 /// A batch that is committed.
@@ -99,14 +100,16 @@ async fn stage(
         "begin isolation level read committed; set local application_name = '{}'",
         write.fence.marker()
     );
-    run_sql(&mut *connection, &begin).await?;
+    run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let round_trip = begun.elapsed();
     if !write.batch.rows.is_empty() {
         let copy = &write.entity.copy;
         copy_rows(connection, &copy.rows, &write.batch.rows.bytes)
+            .in_time(WRITE)
             .instrument(info_span!("write.rows", rows = write.batch.rows.len()))
             .await?;
         copy_rows(connection, &copy.map, &write.batch.map.bytes)
+            .in_time(WRITE)
             .instrument(info_span!("write.id_map"))
             .await?;
     }
@@ -133,6 +136,7 @@ async fn commit(
     });
     let message = format!("select started_us, written_us from {call}; commit");
     let rows = fetch_sql(connection, &message)
+        .in_time(WRITE)
         .instrument(info_span!("checkpoint", seq = write.position.seq + 1))
         .await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -210,7 +214,7 @@ async fn definite(connection: &mut PgConnection, error: &sqlx::Error) -> WriteFa
             return WriteFault::Refused(failure);
         }
     };
-    match run_sql(connection, "rollback").await {
+    match run_sql(connection, "rollback").in_time(WRITE).await {
         Ok(_) => fault,
         Err(error) => WriteFault::Retry(from_sqlx("roll back a batch", &error)),
     }
@@ -259,6 +263,7 @@ async fn insert_errors(
     .bind(contexts)
     .bind(held)
     .execute(connection)
+    .in_time(WRITE)
     .await
     .map(drop)
 }

@@ -11,6 +11,7 @@ use super::read::begin;
 use crate::batch::RowFailure;
 use crate::connect::close;
 use crate::failure::{During, database_error, describe, from_sqlx, sqlstate};
+use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 
 /// Keys that are looked at in one go.
@@ -137,8 +138,9 @@ async fn try_read(
 }
 
 async fn drain(connection: &mut PgConnection, copy: &str) -> Result<(), sqlx::Error> {
-    let mut stream = connection.copy_out_raw(copy).await?;
-    while stream.try_next().await?.is_some() {}
+    let mut stream = connection.copy_out_raw(copy).in_time(READ).await?;
+    let mut patience = Patience::new(READ);
+    while patience.wait(stream.try_next()).await?.is_some() {}
     Ok(())
 }
 
@@ -151,6 +153,7 @@ async fn next_keys(
     let mut connection = begin(run, None).await?;
     let rows = sqlx::query(&sql)
         .fetch_all(&mut connection)
+        .in_time(READ)
         .await
         .during("read keys")?;
     close(connection).await;

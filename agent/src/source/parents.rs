@@ -11,6 +11,7 @@ use tracing::{Instrument, info_span, warn};
 use super::tuple::{Tuple, TupleReader};
 use crate::connect::{Purpose, run_sql};
 use crate::failure::{During, from_sqlx, is_connection_loss};
+use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::source::read::begin;
 use crate::transform::presence::{Known, ParentKeys, Presence};
@@ -63,6 +64,7 @@ async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<Parent
     match read_keys(&mut connection, &copy).await {
         Ok(Some(keys)) => {
             run_sql(&mut connection, "commit")
+                .in_time(READ)
                 .await
                 .during("end the read")?;
             run.source.give_back(Purpose::Read, connection).await;
@@ -90,11 +92,17 @@ async fn read_keys(
 ) -> Result<Option<ParentKeys>, ReadFault> {
     let mut stream = connection
         .copy_out_raw(copy)
+        .in_time(READ)
         .await
         .map_err(ReadFault::Source)?;
+    let mut patience = Patience::new(READ);
     let (mut reader, mut tuple) = (TupleReader::default(), Tuple::default());
     let (mut keys, mut count) = (ParentKeys::default(), 0_u64);
-    while let Some(chunk) = stream.try_next().await.map_err(ReadFault::Source)? {
+    while let Some(chunk) = patience
+        .wait(stream.try_next())
+        .await
+        .map_err(ReadFault::Source)?
+    {
         reader.push(chunk);
         while reader.next(&mut tuple).map_err(ReadFault::Ours)? {
             let key = tuple.field(0).and_then(|bytes| bytes.try_into().ok());

@@ -18,6 +18,7 @@ use super::tuple::{Tuple, TupleReader};
 use crate::batch::{Batch, RowFailure};
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
+use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
 use crate::transform::presence::Presence;
@@ -60,6 +61,7 @@ enum Pass {
 /// `SnapshotLost` when nobody holds the snapshot any more.
 pub async fn begin(run: &RunContext, zone: Option<&str>) -> Result<PgConnection, Failure> {
     let mut connection = open(&run.source, Purpose::Read).await?;
+    run.know_source(&mut connection).await?;
     begin_on(&mut connection, run, zone).await?;
     Ok(connection)
 }
@@ -80,16 +82,19 @@ async fn begin_on(
     if let Some(zone) = zone {
         sql.push_str(&format!("; set local time zone {}", quote_literal(zone)));
     }
-    run_sql(connection, &sql).await.map_err(|error| {
-        // An unknown snapshot is class 22 or 42 depending on the server's version, never a row.
-        match sqlstate(&error) {
-            Some(code) if code.starts_with("22") || code.starts_with("42") => Failure::new(
-                FailureKind::SnapshotLost,
-                "the run's snapshot is gone from the source",
-            ),
-            _ => from_sqlx("begin to read", &error),
-        }
-    })
+    run_sql(connection, &sql)
+        .in_time(READ)
+        .await
+        .map_err(|error| {
+            // An unknown snapshot is class 22 or 42 depending on the server's version, never a row.
+            match sqlstate(&error) {
+                Some(code) if code.starts_with("22") || code.starts_with("42") => Failure::new(
+                    FailureKind::SnapshotLost,
+                    "the run's snapshot is gone from the source",
+                ),
+                _ => from_sqlx("begin to read", &error),
+            }
+        })
 }
 
 /// Reads every row of the job's range and sends it on in batches; the last one is marked.
@@ -122,11 +127,13 @@ pub async fn read_partition(
                 if pending.is_none() {
                     finish(&mut job, &mut current, batch).await?;
                     run_sql(&mut current, "commit")
+                        .in_time(READ)
                         .await
                         .during("end the read")?;
                     return Ok(Some(current));
                 }
                 run_sql(&mut current, "commit")
+                    .in_time(READ)
                     .await
                     .during("end the read")?;
                 connection = Some(current);
@@ -203,16 +210,17 @@ async fn stream_range(
         .read
         .select_with(range, &job.run.constants, &more);
     let copy = format!("copy ({select}\n) to stdout (format binary)");
-    let mut stream = match connection.copy_out_raw(&copy).await {
+    let mut stream = match connection.copy_out_raw(&copy).in_time(READ).await {
         Ok(stream) => stream,
         Err(error) => return row_fault(&error),
     };
+    let mut patience = Patience::new(READ);
     let mut reader = TupleReader::default();
     let mut tuple = Tuple::default();
     let mut scratch = Scratch::default();
     let transform = info_span!("transform", entity = %job.entity.compiled.entity);
     loop {
-        let chunk: Bytes = match stream.try_next().await {
+        let chunk: Bytes = match patience.wait(stream.try_next()).await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
             Err(error) => {
@@ -293,6 +301,7 @@ async fn finish(
         // Once, at the end and for the whole partition: an earlier holder counted none of it.
         batch.filtered = sqlx::query_scalar(&count)
             .fetch_one(&mut *connection)
+            .in_time(READ)
             .instrument(info_span!("read.filtered"))
             .await
             .during("count the rows that `where` leaves out (it must not fail for any row)")?;

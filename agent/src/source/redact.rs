@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 
 use super::read::begin;
 use crate::failure::{During, sqlstate};
+use crate::patience::{InTime, READ};
 use crate::run::{EntityContext, RunContext};
 
 /// Rows of one query.
@@ -40,7 +41,11 @@ pub async fn read_snapshots(
     let mut chunks: Vec<&[KeyValue]> = keys.chunks(CHUNK).collect();
     while let Some(chunk) = chunks.pop() {
         let sql = read.select_rows(chunk);
-        let rows = match sqlx::query(&sql).fetch_all(&mut connection).await {
+        let rows = match sqlx::query(&sql)
+            .fetch_all(&mut connection)
+            .in_time(READ)
+            .await
+        {
             Ok(rows) => rows,
             // A row that cannot even be shown: its chunk goes one by one, and it alone without.
             Err(error) if sqlstate(&error).map(sql_action) == Some(SqlAction::Row) => {

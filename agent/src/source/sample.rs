@@ -7,6 +7,7 @@ use sqlx::Row;
 use super::read::begin;
 use crate::connect::{Purpose, run_sql};
 use crate::failure::{During, sqlstate};
+use crate::patience::{InTime, READ};
 use crate::run::{EntityContext, RunContext};
 
 /// Below this a table is counted: the rows read must be as many.
@@ -45,12 +46,17 @@ pub async fn sample(
     )
     .bind(read.source.quoted())
     .fetch_one(&mut connection)
+    .in_time(READ)
     .await
     .during("estimate the rows")?;
     let mut total = None;
     if estimate < COUNTED {
         let count = read.count_rows(&KeyRange::default(), &run.constants);
-        match sqlx::query_scalar(&count).fetch_one(&mut connection).await {
+        match sqlx::query_scalar(&count)
+            .fetch_one(&mut connection)
+            .in_time(READ)
+            .await
+        {
             Ok(counted) => total = Some(counted),
             // A `where` that fails for some row: reading will name it.
             Err(error) if sqlstate(&error).map(sql_action) == Some(SqlAction::Row) => {
@@ -68,6 +74,7 @@ pub async fn sample(
         let sql = read.select_sample(share.clamp(0.01, 100.0));
         let rows = sqlx::query(&sql)
             .fetch_all(&mut connection)
+            .in_time(READ)
             .await
             .during("take a sample of keys")?;
         let width = read.key.len();
@@ -91,6 +98,7 @@ pub async fn sample(
         is_exact,
     };
     run_sql(&mut connection, "commit")
+        .in_time(READ)
         .await
         .during("end the sample")?;
     run.source.give_back(Purpose::Read, connection).await;

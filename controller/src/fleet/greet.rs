@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::domain::compiled::CODEC_VERSION;
-use proto::domain::frame::{AgentFrame, ControllerFrame, Hello};
+use proto::domain::frame::{AgentFrame, ControllerFrame, HeldPartition, Hello};
 use proto::runtime::clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -162,8 +162,13 @@ impl Fleet {
             AgentFrame::Released {
                 migration_id,
                 partition_id,
+                generation,
                 ..
-            } => member.let_go(*migration_id, *partition_id),
+            } => member.let_go(&HeldPartition {
+                migration_id: *migration_id,
+                partition_id: *partition_id,
+                generation: *generation,
+            }),
             AgentFrame::Batch { migration_id, .. } => member.owe(*migration_id),
             _ => {}
         }

@@ -104,14 +104,17 @@ impl Member {
         self.closing.clone()
     }
 
+    /// It was assigned a partition; an earlier assignment of the same partition is over.
     pub(super) fn hold(&mut self, held: HeldPartition) {
-        self.let_go(held.migration_id, held.partition_id);
+        let key = (held.migration_id, held.partition_id);
+        self.held
+            .retain(|one| (one.migration_id, one.partition_id) != key);
         self.held.insert(held);
     }
 
-    pub(super) fn let_go(&mut self, migration_id: Uuid, partition_id: Uuid) {
-        self.held
-            .retain(|held| (held.migration_id, held.partition_id) != (migration_id, partition_id));
+    /// One assignment ended; a later one of the same partition stands.
+    pub(super) fn let_go(&mut self, held: &HeldPartition) {
+        self.held.remove(held);
     }
 
     /// A batch came: it is acknowledged sooner or later.

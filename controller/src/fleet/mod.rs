@@ -165,7 +165,7 @@ impl Fleet {
                 .get_mut(&holder)
                 .into_iter()
                 .for_each(|member| {
-                    member.let_go(held.migration_id, held.partition_id);
+                    member.let_go(&held);
                 });
         }
         sent

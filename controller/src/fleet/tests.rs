@@ -74,6 +74,7 @@ fn released(held: HeldPartition) -> AgentFrame {
     AgentFrame::Released {
         migration_id: held.migration_id,
         partition_id: held.partition_id,
+        generation: held.generation,
         reason: Release::Done,
     }
 }

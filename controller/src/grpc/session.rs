@@ -37,7 +37,7 @@ impl<L: LeaseStore> AgentSessionService for Gate<L> {
         let realm = self.realm().await?;
         let (controller_end, agent_end) = pipe::pair::<Order, AgentFrame>(ORDERS);
         let (answers, stream) = mpsc::channel(16);
-        let reading = tokio::spawn(read(request.into_inner(), agent_end.tx, answers.clone()));
+        let mut reading = tokio::spawn(read(request.into_inner(), agent_end.tx, answers.clone()));
         let stay = match realm.fleet.greet(controller_end).await {
             Ok(stay) => stay,
             Err(refusal) => {
@@ -58,6 +58,12 @@ impl<L: LeaseStore> AgentSessionService for Gate<L> {
                 () = &mut serving => {}
                 () = lost.cancelled() => {
                     let _ = answers.try_send(Err(wire_status::not_leader(None)));
+                }
+                // It has said everything: its stream ends at once, its work a little later.
+                _ = &mut reading => {
+                    writing.abort();
+                    drop(answers);
+                    serving.await;
                 }
                 // It takes no orders: whatever it still says counts for nothing.
                 _ = &mut writing => {

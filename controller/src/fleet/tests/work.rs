@@ -68,6 +68,23 @@ async fn what_an_agent_gives_back_is_no_longer_its_own_whoever_listens() {
 }
 
 #[tokio::test]
+async fn a_late_release_leaves_a_later_assignment_of_the_partition_alone() {
+    let fleet = fleet();
+    let mut agent = connect(&fleet, hello(ONE, "one")).await;
+    let (mut inbox, _) = fleet.subscribe(MIGRATION);
+    let (earlier, later) = (held(MIGRATION, 1, 1), held(MIGRATION, 1, 2));
+    for one in [earlier, later] {
+        fleet.assign(ONE, assign(one), one).unwrap();
+        assert_eq!(agent.order().await, assign(one));
+    }
+    for (gone, left) in [(earlier, vec![later]), (later, Vec::new())] {
+        agent.say(released(gone)).await;
+        soon(inbox.recv()).await;
+        assert_eq!(held_by_one(&fleet), left);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_noted_that_could_not_be_sent() {
     let fleet = fleet();
     let one = held(MIGRATION, 1, 1);

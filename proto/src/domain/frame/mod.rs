@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::catalog::TableName;
 use super::compiled::{CompiledPlan, Consistency};
-use super::failure::Failure;
+use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
 pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
@@ -78,6 +78,8 @@ pub enum AgentFrame {
         migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
+        /// Generation of the assignment that was taken up.
+        generation: i64,
         /// Fencing token of this holder.
         token: i64,
         /// Position read after fencing.
@@ -105,6 +107,8 @@ pub enum AgentFrame {
         migration_id: Uuid,
         /// The partition.
         partition_id: Uuid,
+        /// Generation of the assignment that ends; a later one of the partition stands.
+        generation: i64,
         /// Why.
         reason: Release,
     },
@@ -164,6 +168,10 @@ pub struct RunOrder {
     pub run_now: DateTime<Utc>,
     /// The compiled plan.
     pub plan: CompiledPlan,
+    /// The source as it was when the migration was created.
+    pub source: DatabaseIdentity,
+    /// The destination as it was when the migration was created.
+    pub destination: DatabaseIdentity,
     /// Snapshot to read under; none with `consistency: none`.
     pub snapshot: Option<String>,
 }
@@ -365,6 +373,33 @@ impl Counts {
             filtered: self.filtered + other.filtered,
             skipped: self.skipped + other.skipped,
         }
+    }
+}
+
+impl DatabaseIdentity {
+    /// A connection must lead where it led when the migration was created.
+    ///
+    /// # Errors
+    /// `IdentityChanged` when `found` is another server, database or timeline.
+    pub fn must_be(&self, what: &str, found: &Self) -> Result<(), Failure> {
+        if self == found {
+            return Ok(());
+        }
+        let words = |it: &Self| {
+            let (system, database) = (&it.system_identifier, &it.database);
+            format!(
+                "system {system} database {database} timeline {}",
+                it.timeline
+            )
+        };
+        Err(Failure::new(
+            FailureKind::IdentityChanged,
+            format!(
+                "the {what} was {} when the migration was started, now it is {}",
+                words(self),
+                words(found)
+            ),
+        ))
     }
 }
 

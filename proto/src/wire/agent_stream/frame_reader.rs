@@ -83,6 +83,7 @@ impl FrameReader {
             Frame::Claimed(claimed) => AgentFrame::Claimed {
                 migration_id: read_uuid("Claimed.migration_id", &claimed.migration_id)?,
                 partition_id: read_uuid("Claimed.partition_id", &claimed.partition_id)?,
+                generation: read_generation("Claimed.generation", claimed.generation)?,
                 token: claimed.token,
                 seq: claimed.seq,
             },
@@ -180,6 +181,7 @@ impl FrameReader {
         Ok(AgentFrame::Released {
             migration_id: read_uuid("Released.migration_id", &message.migration_id)?,
             partition_id,
+            generation: read_generation("Released.generation", message.generation)?,
             reason: read_reason(message.reason, message.failure)?,
         })
     }
@@ -221,6 +223,14 @@ fn within(field: &'static str, have: usize, more: usize, limit: usize) -> Result
     have.checked_add(more)
         .filter(|sum| *sum <= limit)
         .ok_or(WireError::TooLarge { field, limit })
+}
+
+/// Generations begin at 1: none is what a build before them sends.
+fn read_generation(field: &'static str, generation: i64) -> Result<i64, WireError> {
+    if generation < 1 {
+        return Err(WireError::Missing { field });
+    }
+    Ok(generation)
 }
 
 fn read_reason(reason: i32, failure: Option<pb::Failure>) -> Result<Release, WireError> {

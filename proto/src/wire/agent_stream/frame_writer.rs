@@ -22,11 +22,13 @@ pub fn write_frame(frame: AgentFrame) -> Result<Vec<pb::SessionRequest>, WireErr
         AgentFrame::Claimed {
             migration_id,
             partition_id,
+            generation,
             token,
             seq,
         } => vec![Frame::Claimed(pb::Claimed {
             migration_id: migration_id.to_string(),
             partition_id: partition_id.to_string(),
+            generation,
             token,
             seq,
         })],
@@ -50,12 +52,14 @@ pub fn write_frame(frame: AgentFrame) -> Result<Vec<pb::SessionRequest>, WireErr
         AgentFrame::Released {
             migration_id,
             partition_id,
+            generation,
             reason,
         } => {
             let (reason, failure) = write_reason(reason);
             vec![Frame::Released(pb::Released {
                 migration_id: migration_id.to_string(),
                 partition_id: partition_id.to_string(),
+                generation,
                 reason: reason.into(),
                 failure,
             })]

@@ -4,7 +4,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use crate::domain::frame::{
-    Assignment, Connections, ControllerFrame, Order, Query, QueryCall, RunOrder,
+    Assignment, Connections, ControllerFrame, DatabaseIdentity, Order, Query, QueryCall, RunOrder,
 };
 use crate::domain::key::KeyRange;
 use crate::pb::agent_stream as pb;
@@ -118,7 +118,25 @@ fn write_run(epoch: i64, run: &RunOrder) -> Result<pb::RunOrder, WireError> {
         run_now: Some(write_time(run.run_now)),
         compiled_plan: write_text("RunOrder.compiled_plan", &run.plan)?,
         snapshot: run.snapshot.clone(),
+        source_identity: Some(write_identity(&run.source)),
+        destination_identity: Some(write_identity(&run.destination)),
     })
+}
+
+fn write_identity(identity: &DatabaseIdentity) -> pb::DatabaseIdentity {
+    pb::DatabaseIdentity {
+        system_identifier: identity.system_identifier.clone(),
+        database: identity.database.clone(),
+        timeline: identity.timeline,
+    }
+}
+
+fn read_identity(message: pb::DatabaseIdentity) -> DatabaseIdentity {
+    DatabaseIdentity {
+        system_identifier: message.system_identifier,
+        database: message.database,
+        timeline: message.timeline,
+    }
 }
 
 fn read_run(message: pb::RunOrder) -> Result<RunOrder, WireError> {
@@ -132,6 +150,14 @@ fn read_run(message: pb::RunOrder) -> Result<RunOrder, WireError> {
             "compiled plan of this codec version",
             &message.compiled_plan,
         )?,
+        source: read_identity(required(
+            "RunOrder.source_identity",
+            message.source_identity,
+        )?),
+        destination: read_identity(required(
+            "RunOrder.destination_identity",
+            message.destination_identity,
+        )?),
         snapshot: message.snapshot,
     })
 }

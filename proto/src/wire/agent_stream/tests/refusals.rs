@@ -220,6 +220,10 @@ fn a_release_must_give_its_reason() {
         refused(Release::Failed(failure()), |released| released.reason = 1),
         "Released.failure is no part of this reason"
     );
+    assert_eq!(
+        refused(Release::Done, |released| released.generation = 0),
+        "Released.generation is missing"
+    );
 }
 
 #[test]
@@ -291,6 +295,14 @@ fn an_order_that_is_not_whole_is_refused() {
         "RunOrder.compiled_plan is missing"
     );
     assert_eq!(run(|run| run.run_now = None), "RunOrder.run_now is missing");
+    assert_eq!(
+        run(|run| run.source_identity = None),
+        "RunOrder.source_identity is missing"
+    );
+    assert_eq!(
+        run(|run| run.destination_identity = None),
+        "RunOrder.destination_identity is missing"
+    );
 
     let assign = |change: fn(&mut pb::Assign)| {
         order_refusal(ControllerFrame::Assign(assignment()), |frame| {

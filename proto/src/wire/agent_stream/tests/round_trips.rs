@@ -18,6 +18,7 @@ fn every_frame_of_an_agent_comes_back() {
     assert_comes_back(AgentFrame::Claimed {
         migration_id: MIGRATION,
         partition_id: PARTITION,
+        generation: 4,
         token: 5,
         seq: 6,
     });

@@ -100,6 +100,7 @@ pub(super) fn released(reason: Release) -> AgentFrame {
     AgentFrame::Released {
         migration_id: MIGRATION,
         partition_id: PARTITION,
+        generation: 3,
         reason,
     }
 }
@@ -111,12 +112,22 @@ fn range() -> KeyRange {
     }
 }
 
+fn identity() -> DatabaseIdentity {
+    DatabaseIdentity {
+        system_identifier: "7".to_owned(),
+        database: "clinic".to_owned(),
+        timeline: 1,
+    }
+}
+
 pub(super) fn run_order() -> RunOrder {
     RunOrder {
         migration_id: MIGRATION,
         attempt: 2,
         run_now: at(9),
         plan: clinic(),
+        source: identity(),
+        destination: identity(),
         snapshot: Some("00000003-0000001B-1".to_owned()),
     }
 }
@@ -218,11 +229,7 @@ pub(super) fn queries() -> Vec<Query> {
 }
 
 pub(super) fn answers() -> Vec<QueryAnswer> {
-    let identity = DatabaseIdentity {
-        system_identifier: "7".to_owned(),
-        database: "clinic".to_owned(),
-        timeline: 1,
-    };
+    let identity = identity();
     let state = DestinationState {
         migration_id: MIGRATION,
         attempt: 1,
