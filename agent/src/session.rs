@@ -175,6 +175,11 @@ impl<L: LeaseStore> Session<L> {
             ControllerFrame::Run(order) => self.desk.begin_run(*order),
             ControllerFrame::Assign(assignment) => self.lanes.assign(assignment).await,
             ControllerFrame::Drain { migration_id } => self.lanes.drain(migration_id),
+            ControllerFrame::Forget { migration_id } => {
+                self.lanes.drain(Some(migration_id));
+                let desk = self.desk.clone();
+                answers.spawn(async move { desk.end_run(migration_id).await });
+            }
             ControllerFrame::Query(call) => {
                 answers.spawn(answer(self.desk.clone(), call, tx.clone()));
             }

@@ -186,6 +186,7 @@ impl<L: LeaseStore> Realm<L> {
         self.store.delete_once(&asked.call, &target).await?;
         // What stays in the lease store names nothing that exists.
         let _ = self.lease.forget(&self.leadership, migration.id).await;
+        self.fleet.forget(migration.id);
         self.poke.notify_one();
         Ok(())
     }

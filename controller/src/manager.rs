@@ -150,6 +150,7 @@ impl<L: LeaseStore> Manager<L> {
             run.wish.send_if_modified(|wish| replace(wish, Wish::Stop));
         }
         self.troubles.retain(|id, _| ids.contains(id));
+        self.realm.fleet.tidy(&ids);
     }
 
     /// Brings a migration's supervisor in line with what is stored.

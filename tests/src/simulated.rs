@@ -106,6 +106,7 @@ fn answer(order: ControllerFrame) -> Option<AgentFrame> {
         ControllerFrame::Welcome { .. }
         | ControllerFrame::Run(_)
         | ControllerFrame::Drain { .. }
+        | ControllerFrame::Forget { .. }
         | ControllerFrame::Acknowledge { .. } => None,
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use drover_tests::clients::{Kind, ScriptedServer, buf, client, root, run_client};
-use drover_tests::drover::{Outcome, finish};
+use drover_tests::clinic::Clinic;
+use drover_tests::cluster::Cluster;
+use drover_tests::drover::{self, Outcome, finish};
 
 const KINDS: [Kind; 2] = [Kind::Python, Kind::TypeScript];
 
@@ -57,6 +59,33 @@ fn the_lock_file_of_the_typescript_client_names_no_registry() -> Result<()> {
     let lock = root().join("tests/clients/typescript/package-lock.json");
     let lock = std::fs::read_to_string(lock)?;
     assert!(!lock.contains("\"resolved\"") && !lock.contains("://"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_client_has_a_real_cluster_migrate_what_one_process_migrates() -> Result<()> {
+    let calm = Clinic::new("0.05").await?;
+    let outcome = drover::run(&["run", &calm.plan()], &calm.env()).await?;
+    ensure!(outcome.code == Some(0), "{}", outcome.stderr);
+    let expected = calm.digests(&["imported_at"]).await?;
+    for kind in KINDS {
+        let clinic = calm.with_fresh_target().await?;
+        let agents = [("eu-1", "eu"), ("us-1", "us")];
+        let cluster = Cluster::start(&agents, clinic.env()).await?;
+        let plan = PathBuf::from(clinic.plan());
+        let outcome = run_client(kind, &cluster.address(), &plan).await?;
+        ensure!(
+            outcome.code == Some(0) && outcome.stdout.contains("completed demo-clinic"),
+            "{kind:?}: {}{}\n{}",
+            outcome.stdout,
+            outcome.stderr,
+            cluster.logs()
+        );
+        ensure!(
+            clinic.digests(&["imported_at"]).await? == expected,
+            "{kind:?}"
+        );
+    }
     Ok(())
 }
 

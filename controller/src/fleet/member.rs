@@ -135,6 +135,22 @@ impl Member {
         }
     }
 
+    /// Migrations of which it holds a partition or the snapshot.
+    pub(super) fn known(&self) -> BTreeSet<Uuid> {
+        let held = self.held.iter().map(|held| held.migration_id);
+        held.chain(self.snapshots.iter().copied()).collect()
+    }
+
+    /// Has it give back and forget a migration; one that is away is told when it says what it holds.
+    pub(super) fn forget(&mut self, migration_id: Uuid) {
+        let frame = ControllerFrame::Forget { migration_id };
+        if let Some(line) = &self.line
+            && line.order(frame).is_ok()
+        {
+            self.snapshots.remove(&migration_id);
+        }
+    }
+
     pub(super) fn held_of(&self, migration_id: Uuid) -> Vec<HeldPartition> {
         let of = |held: &&HeldPartition| held.migration_id == migration_id;
         self.held.iter().filter(of).copied().collect()

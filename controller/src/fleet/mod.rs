@@ -8,7 +8,7 @@ mod agent;
 mod greet;
 mod member;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -175,6 +175,25 @@ impl Fleet {
     pub fn note_snapshot(&self, holder: Uuid, migration_id: Uuid) {
         if let Some(member) = self.lock().members.get_mut(&holder) {
             member.snapshots.insert(migration_id);
+        }
+    }
+
+    /// A migration is over: whoever is there keeps nothing of it.
+    pub fn forget(&self, migration_id: Uuid) {
+        for member in self.lock().members.values_mut() {
+            member.forget(migration_id);
+        }
+    }
+
+    /// Has agents let go what they still have of migrations that nobody looks after: they were away when
+    /// those ended.
+    pub fn tidy(&self, active: &BTreeSet<Uuid>) {
+        for member in self.lock().members.values_mut() {
+            for migration_id in member.known() {
+                if !active.contains(&migration_id) {
+                    member.forget(migration_id);
+                }
+            }
         }
     }
 

@@ -107,18 +107,13 @@ impl<L: LeaseStore> Reconciler<L> {
         };
         let crew = self.job.crew.clone();
         let span = info_span!("step", action = ?action);
+        let migration_id = self.job.migration.id;
         let is_end = matches!(query, Query::FinishRun { .. });
         let step = async move {
-            let answer = crew.ask_someone(query.clone(), REBUILD_DEADLINE).await;
-            if let (true, Ok((by, _))) = (is_end, &answer) {
+            let answer = crew.ask_someone(query, REBUILD_DEADLINE).await;
+            if is_end && answer.is_ok() {
                 // Whoever holds the snapshot lets it go, too.
-                for holder in crew.snapshot_holders() {
-                    if holder != *by {
-                        let _ = crew
-                            .ask_holder(holder, query.clone(), REBUILD_DEADLINE)
-                            .await;
-                    }
-                }
+                crew.fleet().forget(migration_id);
             }
             (action, answer.map(|(_, answer)| answer))
         };

@@ -177,3 +177,28 @@ async fn an_agent_that_dials_again_is_told_that_it_is_draining() {
     let mut again = connect(&fleet, first).await;
     assert!(again.has_no_order().await);
 }
+
+#[tokio::test]
+async fn what_an_agent_still_has_of_a_migration_that_ended_is_let_go() {
+    let fleet = fleet();
+    let mut first = hello(Uuid::from_u128(1), "one");
+    first.held = vec![held(MIGRATION, 1, 1)];
+    first.snapshots = vec![MIGRATION, OTHER];
+    let mut agent = connect(&fleet, first).await;
+    fleet.tidy(&BTreeSet::from([MIGRATION, OTHER]));
+    assert!(agent.has_no_order().await);
+    fleet.tidy(&BTreeSet::from([MIGRATION]));
+    let forget = |migration_id| ControllerFrame::Forget { migration_id };
+    assert_eq!(agent.order().await, forget(OTHER));
+    fleet.tidy(&BTreeSet::from([MIGRATION]));
+    assert!(agent.has_no_order().await, "once");
+    // A partition is asked for until it was given back.
+    fleet.tidy(&BTreeSet::new());
+    assert_eq!(agent.order().await, forget(MIGRATION));
+    fleet.tidy(&BTreeSet::new());
+    assert_eq!(agent.order().await, forget(MIGRATION));
+    agent.say(released(held(MIGRATION, 1, 1))).await;
+    settle().await;
+    fleet.tidy(&BTreeSet::new());
+    assert!(agent.has_no_order().await);
+}

@@ -58,6 +58,11 @@ pub enum ControllerFrame {
         /// The migration; all of them where there is none.
         migration_id: Option<Uuid>,
     },
+    /// A migration is over: nothing of it is held or kept any more.
+    Forget {
+        /// The migration.
+        migration_id: Uuid,
+    },
     /// Something to look up or do now.
     Query(QueryCall),
     /// So many batches more may be sent.

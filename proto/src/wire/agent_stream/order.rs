@@ -37,6 +37,10 @@ pub fn write_order(order: &Order) -> Result<pb::SessionResponse, WireError> {
             epoch,
             migration_id: migration_id.as_ref().map(Uuid::to_string),
         }),
+        ControllerFrame::Forget { migration_id } => Frame::Forget(pb::Forget {
+            epoch,
+            migration_id: migration_id.to_string(),
+        }),
         ControllerFrame::Query(call) => Frame::Query(write_query(epoch, call)?),
         ControllerFrame::Acknowledge { credits } => Frame::Acknowledge(pb::Acknowledge {
             epoch,
@@ -78,6 +82,10 @@ pub fn read_order(message: pb::SessionResponse) -> Result<Order, WireError> {
                 .map(|id| read_uuid("Drain.migration_id", &id))
                 .transpose()?;
             (drain.epoch, ControllerFrame::Drain { migration_id })
+        }
+        Frame::Forget(forget) => {
+            let migration_id = read_uuid("Forget.migration_id", &forget.migration_id)?;
+            (forget.epoch, ControllerFrame::Forget { migration_id })
         }
         Frame::Query(query) => (query.epoch, ControllerFrame::Query(read_query(query)?)),
         Frame::Acknowledge(acknowledge) => {

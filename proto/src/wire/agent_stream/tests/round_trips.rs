@@ -67,6 +67,8 @@ fn every_order_comes_back_with_its_epoch() {
     assert_order_comes_back(ControllerFrame::Assign(assignment()));
     for migration_id in [None, Some(MIGRATION)] {
         assert_order_comes_back(ControllerFrame::Drain { migration_id });
+        let migration_id = migration_id.unwrap_or_default();
+        assert_order_comes_back(ControllerFrame::Forget { migration_id });
     }
     assert_order_comes_back(ControllerFrame::Acknowledge { credits: 1 });
     for query in queries() {
