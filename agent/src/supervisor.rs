@@ -351,3 +351,7 @@ fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     }
     words
 }
+
+#[cfg(test)]
+#[path = "supervisor_tests.rs"]
+mod tests;

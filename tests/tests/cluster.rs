@@ -342,3 +342,23 @@ async fn until_reason(cluster: &Cluster, words: &str) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test]
+async fn an_agent_without_a_lease_store_attracts_no_work() -> Result<()> {
+    let (calm, clinic) = clinics("0.05").await?;
+    let mut cluster = Cluster::start(&AGENTS[..1], clinic.env()).await?;
+    let nowhere = format!("127.0.0.1:{}", drover_tests::etcd::free_ports(1)[0]);
+    let endpoints = [("DROVER_AGENT__ETCD__ENDPOINTS", nowhere.as_str())];
+    cluster.add_agent("eu-9", "eu", &endpoints)?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let refused = "the lease store does not take this agent yet";
+    while !cluster.agents[1].log().contains(refused) {
+        ensure!(tokio::time::Instant::now() < deadline, "{}", cluster.logs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    create_and_start(&cluster, &clinic).await?;
+    until_completed(&cluster).await?;
+    let agents = cluster.json(&["agent", "list"]).await?;
+    ensure!(!agents.to_string().contains("eu-9"), "{agents}");
+    must_be_equal(&calm, &clinic).await
+}

@@ -15,7 +15,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// A destination with one entity and one partition, and a table without any key.
-async fn destination() -> (TestDatabase, Uuid) {
+pub(super) async fn destination() -> (TestDatabase, Uuid) {
     let database = TestDatabase::new().await.unwrap();
     open_installed(&Server::new(database.options().await))
         .await
@@ -39,7 +39,7 @@ async fn destination() -> (TestDatabase, Uuid) {
     (database, partition)
 }
 
-fn fence(partition_id: Uuid, token: i64) -> Fence {
+pub(super) fn fence(partition_id: Uuid, token: i64) -> Fence {
     Fence {
         partition_id,
         attempt: 1,
@@ -57,7 +57,7 @@ async fn take_over(
     fence::take_over(&mut options.connect().await.unwrap(), fence).await
 }
 
-fn start() -> Position {
+pub(super) fn start() -> Position {
     Position {
         seq: 0,
         cursor: None,

@@ -16,3 +16,4 @@ mod metadata_store;
 mod model;
 mod pool;
 mod runs;
+mod silence;
