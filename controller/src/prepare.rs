@@ -13,7 +13,7 @@ use proto::domain::frame::{
 use proto::domain::record::MigrationOrchestration;
 use uuid::Uuid;
 
-use crate::crew::{Crew, same};
+use crate::crew::Crew;
 use crate::fleet::misfit;
 use crate::partition::{SETTLING, partitions};
 use crate::sample::{Sampled, sample};
@@ -87,7 +87,7 @@ pub fn check_start(
         ("source", &state.source, source),
         ("destination", &state.destination, destination),
     ] {
-        same(what, then, now)?;
+        then.must_be(what, now)?;
     }
     let now: BTreeMap<&str, &str> = compiled
         .entities

@@ -4,6 +4,7 @@ pub mod clients;
 pub mod clinic;
 pub mod cluster;
 pub mod drover;
+pub mod pair;
 pub mod pg;
 pub mod process;
 pub mod simulated;

@@ -15,5 +15,6 @@ mod metadata_schema;
 mod metadata_store;
 mod model;
 mod pool;
+mod rules;
 mod runs;
 mod silence;

@@ -17,7 +17,6 @@ use crate::fleet::{Fleet, Line, MemberView, Question};
 use crate::placement::{self, Demand};
 
 use vetting::Verdict;
-pub use vetting::same;
 
 /// The agents of one migration. Clones are the same crew.
 #[derive(Debug, Clone)]

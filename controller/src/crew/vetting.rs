@@ -68,8 +68,9 @@ impl Crew {
             Ok(QueryAnswer::Identities {
                 source: its_source,
                 destination: its_destination,
-            }) => same("source", source, &its_source)
-                .and_then(|()| same("destination", destination, &its_destination)),
+            }) => source
+                .must_be("source", &its_source)
+                .and_then(|()| destination.must_be("destination", &its_destination)),
             Ok(_) => Err(misfit()),
             Err(failure) => Err(failure),
         };
@@ -140,24 +141,4 @@ impl Verdict {
             Self::Unfit(_, again) => *again <= Instant::now(),
         }
     }
-}
-
-/// A connection must lead where it led when the migration was created.
-pub fn same(what: &str, then: &DatabaseIdentity, now: &DatabaseIdentity) -> Result<(), Failure> {
-    if then == now {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureKind::IdentityChanged,
-        format!(
-            "the {what} was system {} database {} timeline {} when the migration was started, \
-             now it is system {} database {} timeline {}",
-            then.system_identifier,
-            then.database,
-            then.timeline,
-            now.system_identifier,
-            now.database,
-            now.timeline
-        ),
-    ))
 }

@@ -1,0 +1,80 @@
+//! A legacy and a new database made for one test, and the plan between them.
+
+use anyhow::{Result, ensure};
+
+use crate::drover::{self, Outcome};
+use crate::pg::TestDatabase;
+
+/// A source, a destination and a plan.
+pub struct Pair {
+    /// The source.
+    pub legacy: TestDatabase,
+    /// The destination.
+    pub app: TestDatabase,
+    dir: tempfile::TempDir,
+}
+
+/// What stands before the entities of a test's plan.
+const HEAD: &str = "version: 1
+name: pair
+migration_type: full_migration
+namespace: 6f1b6c0e-6b3e-5d0a-9a53-0c7d3b5f9e11
+source: {connection: legacy}
+destination: {connection: app, mode: postgres}
+";
+
+impl Pair {
+    /// Two databases after these scripts.
+    pub async fn new(legacy: &str, app: &str) -> Result<Self> {
+        let pair = Self {
+            legacy: TestDatabase::new().await?,
+            app: TestDatabase::new().await?,
+            dir: tempfile::tempdir()?,
+        };
+        pair.legacy.run(legacy).await?;
+        pair.app.run(app).await?;
+        Ok(pair)
+    }
+
+    /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
+    pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
+        let path = self.dir.path().join("plan.yaml");
+        std::fs::write(&path, format!("{HEAD}{plan}"))?;
+        let path = path.to_string_lossy().into_owned();
+        let args: Vec<&str> = args.iter().copied().chain([path.as_str()]).collect();
+        drover::run(&args, &self.env()).await
+    }
+
+    /// Runs the plan.
+    pub async fn run(&self, plan: &str) -> Result<Outcome> {
+        self.drover(&["run"], plan).await
+    }
+
+    /// Runs a plan that must end with this exit code: 0 all rows, 3 or others as the README lists them.
+    pub async fn must_end(&self, plan: &str, code: i32) -> Result<Outcome> {
+        let outcome = self.run(plan).await?;
+        ensure!(
+            outcome.code == Some(code),
+            "{:?}\n{}\n{}",
+            outcome.code,
+            outcome.stdout,
+            outcome.stderr
+        );
+        Ok(outcome)
+    }
+
+    /// Rows of the destination, one text each: `select row_to_json(x)::text from (…) x`.
+    pub async fn rows(&self, query: &str) -> Result<Vec<String>> {
+        self.app
+            .texts(&format!("select row_to_json(x)::text from ({query}) x"))
+            .await
+    }
+
+    /// The connections, as settings.
+    pub fn env(&self) -> Vec<(String, String)> {
+        vec![
+            ("DROVER_CONNECTION_LEGACY".to_owned(), self.legacy.url()),
+            ("DROVER_CONNECTION_APP".to_owned(), self.app.url()),
+        ]
+    }
+}

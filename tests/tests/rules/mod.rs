@@ -1,0 +1,3 @@
+//! The language of rules against two real databases: what each word makes of rows.
+
+mod values;
