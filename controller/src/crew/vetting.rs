@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::failure::Failure;
 use proto::domain::frame::{DatabaseIdentity, Query, QueryAnswer};
 use tokio::time::Instant;
 use uuid::Uuid;
