@@ -179,11 +179,15 @@ impl Desk {
 
     /// A migration is over: nothing of it is kept.
     pub async fn end_run(&self, migration_id: Uuid) {
-        lock(&self.runs).remove(&migration_id);
-        let snapshot = lock(&self.snapshots).remove(&migration_id);
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = self.forget_run(migration_id) {
             snapshot.let_go().await;
         }
+    }
+
+    /// Forgets a run; the snapshot that is to be let go, where it is held.
+    pub fn forget_run(&self, migration_id: Uuid) -> Option<Arc<SnapshotHolder>> {
+        lock(&self.runs).remove(&migration_id);
+        lock(&self.snapshots).remove(&migration_id)
     }
 
     /// A configured connection.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
@@ -9,6 +10,7 @@ use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
 use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::pool::Server;
@@ -16,6 +18,9 @@ use crate::sink::copy::CopyStatements;
 use crate::sink::state::identify;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
+
+/// How long a source may take to say which it is.
+const KNOW_WITHIN: Duration = Duration::from_secs(30);
 
 /// A run as an agent works on it.
 pub struct RunContext {
@@ -118,7 +123,11 @@ impl RunContext {
     /// `IdentityChanged` when it is not the source that was recorded.
     pub async fn know_source(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let known = self.source_is_known.get_or_try_init(|| async {
-            let found = identify(connection).await?;
+            let found = timeout(KNOW_WITHIN, identify(connection))
+                .await
+                .map_err(|_| {
+                    Failure::new(FailureKind::Unreachable, "the source does not answer")
+                })??;
             self.order.source.must_be("source", &found)
         });
         known.await.map(drop)

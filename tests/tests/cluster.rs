@@ -174,6 +174,46 @@ async fn a_paused_migration_stands_still_and_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_source_that_lives_on_during_a_pause_and_a_restart_keeps_its_point_in_time() -> Result<()>
+{
+    let (calm, clinic) = clinics("0.5").await?;
+    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    let mut cluster = Cluster::start(&AGENTS, clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    cluster.until_processed(5_000).await?;
+    // Resumed before it is paused: it goes on all the same.
+    for verb in ["pause", "resume"] {
+        cluster.json(&["migration", verb, "demo-clinic"]).await?;
+    }
+    cluster.until_processed(10_000).await?;
+    let pause = ["migration", "pause", "demo-clinic", "--wait"];
+    let paused = cluster.drover(&pause).await?;
+    ensure!(
+        paused.code == Some(0),
+        "{}\n{}",
+        paused.stderr,
+        cluster.logs()
+    );
+    // Each has the leader look at everything.
+    for verb in ["cordon", "uncordon"] {
+        cluster.json(&["agent", verb, "eu-1"]).await?;
+    }
+    let touch = "update dispatch_patient set id = id where id % 100 = 7";
+    clinic.legacy.run(touch).await?;
+    cluster.restart_controller().await?;
+    cluster.until_agents(3).await?;
+    cluster
+        .json(&["migration", "resume", "demo-clinic"])
+        .await?;
+    cluster.until_processed(20_000).await?;
+    clinic.legacy.run(touch).await?;
+    // Who dials first need not be who holds the snapshot.
+    cluster.restart_controller().await?;
+    until_completed(&cluster).await?;
+    must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_with_its_reason() -> Result<()> {
     let clinic = Clinic::new("0.01").await?;
     let mut cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;

@@ -1,5 +1,6 @@
 //! Holds the run's snapshot on the source, and tells whether a new one still shows the same rows.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proto::domain::catalog::TableName;
@@ -23,6 +24,8 @@ pub const PING: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct SnapshotHolder {
     held: Mutex<Option<Held>>,
+    /// As `held`, to be read while that is locked.
+    is_held: AtomicBool,
 }
 
 struct Held {
@@ -52,6 +55,7 @@ impl SnapshotHolder {
             });
         }
         *slot = None;
+        self.is_held.store(false, Ordering::SeqCst);
         let mut journal = open(destination, Purpose::Write).await?;
         let earlier = earlier_activity(&mut journal, migration_id).await?;
         // Counters first, snapshot second: a write in between shows as a change, never as none.
@@ -71,6 +75,7 @@ impl SnapshotHolder {
                 snapshot_id: snapshot_id.clone(),
                 connection,
             });
+            self.is_held.store(true, Ordering::SeqCst);
         }
         source.give_back(Purpose::Read, watch).await;
         destination.give_back(Purpose::Write, journal).await;
@@ -88,16 +93,18 @@ impl SnapshotHolder {
         {
             warn!(migration_id = %held.migration_id, "the session that held the snapshot is gone");
             *slot = None;
+            self.is_held.store(false, Ordering::SeqCst);
         }
     }
 
     /// Whether a snapshot is held; one that is just being taken counts as not yet.
     pub fn is_held(&self) -> bool {
-        self.held.try_lock().is_ok_and(|slot| slot.is_some())
+        self.is_held.load(Ordering::SeqCst)
     }
 
     /// Lets the snapshot go.
     pub async fn let_go(&self) {
+        self.is_held.store(false, Ordering::SeqCst);
         if let Some(held) = self.held.lock().await.take() {
             close(held.connection).await;
         }

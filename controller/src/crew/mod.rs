@@ -192,6 +192,12 @@ impl Crew {
         }
     }
 
+    /// A partition is no longer an agent's, whatever it still does with it.
+    pub fn take_from(&self, holder: Uuid, partition_id: Uuid) {
+        let id = self.migration_id.unwrap_or_default();
+        self.fleet.take_from(holder, id, partition_id);
+    }
+
     /// Lets an agent send more batches.
     pub fn acknowledge(&self, holder: Uuid, credits: u32) {
         let id = self.migration_id.unwrap_or_default();
