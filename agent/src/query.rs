@@ -96,6 +96,14 @@ impl Desk {
                 .hold(source, destination, migration_id, &tables)
                 .await
                 .map(QueryAnswer::Snapshot),
+            Query::ShareSnapshot {
+                migration_id,
+                snapshot_id,
+            } => self
+                .snapshot(migration_id)
+                .share(source, migration_id, &snapshot_id)
+                .await
+                .map(QueryAnswer::Snapshot),
             Query::BeginLoad {
                 migration_id,
                 attempt,

@@ -214,6 +214,22 @@ impl Crew {
             .collect()
     }
 
+    /// An agent that can hold the snapshot beside the only one that does; none where several do or
+    /// nobody else is there.
+    pub fn further_snapshot_holder(&self) -> Option<Uuid> {
+        let holders = self.snapshot_holders();
+        let [only] = holders.as_slice() else {
+            return None;
+        };
+        let members = self.members();
+        let region = members.iter().find(|member| member.holder == *only)?;
+        members
+            .iter()
+            .filter(|member| member.holder != *only && self.demand.takes_work(member))
+            .min_by_key(|member| (member.region == region.region, member.held.len()))
+            .map(|member| member.holder)
+    }
+
     /// An agent's way, after the run was sent over it where it was not yet.
     fn briefed_line(&self, holder: Uuid) -> Result<Line, Failure> {
         let line = self

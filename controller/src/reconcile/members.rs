@@ -17,6 +17,8 @@ use crate::schedule::{EntityWork, Step};
 /// How long an agent that owns partitions may take to dial a controller that has just begun: as long as
 /// its lease can last.
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// How long after a try another agent is asked to hold the snapshot.
+const SHARE_AGAIN: Duration = Duration::from_secs(5);
 /// Partitions that are sealed by one question.
 const SEALED_TOGETHER: usize = 100;
 /// Batches that are read out of the ledger at a time.
@@ -142,6 +144,20 @@ impl<L: LeaseStore> Reconciler<L> {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Keeps the snapshot in two agents' hands, where there are two.
+    pub(super) fn share_snapshot(&mut self) {
+        let now = self.begun.elapsed();
+        while self.sharing.try_join_next().is_some() {}
+        let is_needed = self.snapshot_holder.is_some() && self.ending.is_none() && !self.is_read();
+        if !is_needed || !self.sharing.is_empty() || now < self.share_next {
+            return;
+        }
+        if let Some(sharing) = self.job.share_snapshot() {
+            self.share_next = now + SHARE_AGAIN;
+            self.sharing.spawn(sharing);
+        }
     }
 
     /// Gives up on agents that own partitions and did not dial in time.

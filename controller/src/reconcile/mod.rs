@@ -99,6 +99,9 @@ pub struct Reconciler<L> {
     snapshot_holder: Option<Uuid>,
     /// Who held the snapshot and may dial again: while it is alive nobody else is asked for one.
     former_holder: Option<Uuid>,
+    /// Has another agent hold the snapshot, too; and when that is looked at next.
+    sharing: JoinSet<()>,
+    share_next: Moment,
     /// Agents that own partitions and are not connected yet, and until when they are waited for.
     expected: BTreeMap<Uuid, Duration>,
     /// Partitions whose batches are to be read out of the ledger.
@@ -130,6 +133,8 @@ impl<L: LeaseStore> Reconciler<L> {
             renewal: Step::Done,
             snapshot_holder,
             former_holder: None,
+            sharing: JoinSet::new(),
+            share_next: Moment::ZERO,
             expected: BTreeMap::new(),
             behind: BTreeSet::new(),
             catching_up: Step::OPEN,

@@ -36,6 +36,7 @@ impl<L: LeaseStore> Reconciler<L> {
             self.complete_entity(&entity).await?;
         }
         self.begin_entities().await?;
+        self.share_snapshot();
         self.show();
         Ok(())
     }

@@ -102,7 +102,7 @@ impl<L: LeaseStore> Reconciler<L> {
         let Some(former) = self.former_holder else {
             return false;
         };
-        if self.job.crew.snapshot_holders().contains(&former) {
+        if !self.job.crew.snapshot_holders().is_empty() {
             return false;
         }
         match self.links.lease.agents().await {
