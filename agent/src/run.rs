@@ -8,6 +8,7 @@ use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
+use proto::runtime::settings::Environment;
 use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use crate::sink::copy::CopyStatements;
 use crate::sink::state::identify;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
+use crate::transform::secrecy::Keys;
 
 /// How long a source may take to say which it is.
 const KNOW_WITHIN: Duration = Duration::from_secs(30);
@@ -70,30 +72,43 @@ pub struct EntityContext {
     pub held: OnceCell<Arc<HeldKeys>>,
 }
 
+/// Where a run is taken up.
+pub struct Setting<'a> {
+    /// The source.
+    pub source: Server,
+    /// The destination.
+    pub destination: Server,
+    /// This process.
+    pub holder: Uuid,
+    /// Comes from the destination, where `Prepare` has put them.
+    pub entity_numbers: &'a HashMap<String, i32>,
+    /// Where steps find their keys.
+    pub environment: &'a Environment,
+}
+
 impl RunContext {
     /// Prepares every active entity of the plan.
     ///
-    /// `entity_numbers` comes from the destination, where `Prepare` has put them.
-    pub fn new(
-        order: RunOrder,
-        source: Server,
-        destination: Server,
-        holder: Uuid,
-        entity_numbers: &HashMap<String, i32>,
-    ) -> Result<Self, Failure> {
+    /// # Errors
+    /// `Denied` where the environment lacks the key of a step.
+    pub fn new(order: RunOrder, setting: Setting<'_>) -> Result<Self, Failure> {
         let constants = RunConstants {
             now: order.run_now.to_rfc3339(),
             migration_id: order.migration_id.to_string(),
         };
         let mut entities = HashMap::new();
         for compiled in order.plan.entities.iter().filter(|entity| entity.is_active) {
-            let entity_no = *entity_numbers.get(&compiled.entity).ok_or_else(|| {
-                Failure::new(
-                    FailureKind::Internal,
-                    format!("{} is not prepared at the destination", compiled.entity),
-                )
-            })?;
-            let transform = RowTransform::new(compiled, order.plan.namespace);
+            let entity_no = *setting
+                .entity_numbers
+                .get(&compiled.entity)
+                .ok_or_else(|| {
+                    Failure::new(
+                        FailureKind::Internal,
+                        format!("{} is not prepared at the destination", compiled.entity),
+                    )
+                })?;
+            let keys = Keys::of(compiled, setting.environment)?;
+            let transform = RowTransform::new(compiled, order.plan.namespace, keys);
             let copy = CopyStatements::new(compiled, entity_no, transform.has_map_meta());
             let context = EntityContext {
                 compiled: compiled.clone(),
@@ -107,9 +122,9 @@ impl RunContext {
         Ok(Self {
             order,
             constants,
-            source,
-            destination,
-            holder,
+            source: setting.source,
+            destination: setting.destination,
+            holder: setting.holder,
             parents: ParentCells::default(),
             entities,
             source_is_known: OnceCell::new(),

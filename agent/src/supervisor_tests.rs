@@ -8,6 +8,7 @@ use proto::pb::agent_stream::SessionResponse;
 use proto::pb::agent_stream::agent_session_service_server::{
     AgentSessionService, AgentSessionServiceServer,
 };
+use proto::runtime::settings::Environment;
 use proto::wire::agent_stream::{FrameReader, write_order};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -86,6 +87,7 @@ fn agent() -> AgentSettings {
             capacity: 1,
         },
         connections: BTreeMap::new(),
+        environment: Environment::default(),
     }
 }
 

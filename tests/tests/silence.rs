@@ -11,6 +11,7 @@ use agent::sink::copy::CopyStatements;
 use agent::sink::fence::{Fate, fate_of_batch, take_over};
 use agent::sink::write::{BatchWrite, WriteFault, write};
 use agent::transform::row::RowTransform;
+use agent::transform::secrecy::Keys;
 use drover_tests::pg;
 use proto::domain::catalog::TableName;
 use proto::domain::compiled::{
@@ -98,7 +99,7 @@ fn entity() -> EntityContext {
         hash: "hash".to_owned(),
     };
     EntityContext {
-        transform: RowTransform::new(&compiled, Uuid::nil()),
+        transform: RowTransform::new(&compiled, Uuid::nil(), Keys::default()),
         copy: CopyStatements::new(&compiled, 1, false),
         compiled,
         entity_no: 1,

@@ -13,6 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::presence::Presence;
+use super::secrecy::Keys;
 use super::{key, steps};
 use crate::batch::{Batch, RowFailure};
 use crate::source::tuple::Tuple;
@@ -68,6 +69,7 @@ pub struct RowTransform {
     parents: Vec<ParentRef>,
     identity: Vec<(String, usize)>,
     default_action: RowAction,
+    keys: Keys,
 }
 
 /// Buffers that are used again for every row.
@@ -87,8 +89,8 @@ impl Scratch {
 }
 
 impl RowTransform {
-    /// Prepares an entity.
-    pub fn new(entity: &CompiledEntity, namespace: Uuid) -> Self {
+    /// Prepares an entity; `keys` are those of its steps.
+    pub fn new(entity: &CompiledEntity, namespace: Uuid, keys: Keys) -> Self {
         let columns = entity.columns.iter().map(|column| match &column.value {
             ValueRule::Field(field) => Value::Field(*field),
             ValueRule::Id(call) if is_own_id(entity, call) => Value::Own,
@@ -117,6 +119,7 @@ impl RowTransform {
             parents: entity.parents.clone(),
             identity,
             default_action: entity.on_row_error.clone(),
+            keys,
         }
     }
 
@@ -252,7 +255,7 @@ impl RowTransform {
                     field,
                     steps,
                     column,
-                } => match steps::run(steps, tuple.field(*field)) {
+                } => match steps::run(steps, &self.keys, tuple.field(*field)) {
                     steps::Outcome::Value(value) => put(out, Some(&value)),
                     steps::Outcome::Null => put(out, None),
                     steps::Outcome::Refused {

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
-pub const CODEC_VERSION: u32 = 2;
+pub const CODEC_VERSION: u32 = 3;
 
 /// A whole migration, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,6 +250,31 @@ pub enum AgentOp {
     ParseJson,
     /// text → jsonb (refuses `\u0000`, which PostgreSQL cannot hold).
     ParseJsonb,
+    /// text → text: Unicode normal form C.
+    Nfc,
+    /// text → text: a valid telephone number as `+` and digits.
+    Phone {
+        /// Country of a number without a country code.
+        region: Option<String>,
+    },
+    /// text → text: the hash of its UTF-8 form in hexadecimal digits.
+    Hash(Digest),
+    /// text → text: likewise keyed.
+    Hmac {
+        /// The hash.
+        digest: Digest,
+        /// Where the agent finds the key (`env:NAME`); the key itself is in no plan.
+        key_from: String,
+    },
+    /// text → text: `*` for every character but the last ones.
+    Mask {
+        /// How many characters stay.
+        keep_last: u32,
+    },
+    /// anything → text: [`REDACTED`].
+    Redact,
+    /// json → text, as `#>>` reads it: names of members and numbers of elements; NULL where nothing is.
+    JsonGet(Vec<String>),
 }
 
 /// The one vocabulary for what does not fit.

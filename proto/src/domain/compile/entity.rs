@@ -57,6 +57,7 @@ pub(super) fn compile(
         timezone: entity.timezone,
         on_row_error: &entity.on_row_error,
         expressions: &context.source.expressions,
+        server_version: context.source.server_version,
         log: context.log,
     };
     if let Some(filter) = &entity.entity.filter {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::catalog::{Probe, TableName};
 use super::super::plan::{Entity, Pipeline, Plan, Step};
-use super::super::rules::zone_probe;
+use super::super::rules::{regex_probe, zone_probe};
 
 /// Tables of the source and of the destination that the plan names, in plan order.
 pub fn tables(plan: &Plan) -> (Vec<TableName>, Vec<TableName>) {
@@ -82,6 +82,14 @@ impl Found<'_> {
                     if let Some(zone) = own.or(self.zone) {
                         self.probes.insert(zone_probe(self.table, zone));
                     }
+                }
+                Step::Regex(regex) => {
+                    self.probes.insert(regex_probe(self.table, regex));
+                }
+                Step::JsonBuild(members) => {
+                    members
+                        .iter()
+                        .for_each(|(_, pipeline)| self.pipeline(pipeline));
                 }
                 _ => {}
             }

@@ -48,7 +48,6 @@ fn the_whole_language_is_recognised() {
         .collect();
     for path in [
         "entities[0].joins",
-        "entities[0].transformation_rules.phone[2].phone",
         "entities[0].validation_rules",
         "entities[1].id.kind",
         "entities[1].id.match",

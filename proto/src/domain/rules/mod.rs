@@ -7,10 +7,14 @@
 mod convert;
 mod decimal;
 mod draft;
+mod edits;
+mod jsons;
 mod lengths;
 mod literal;
 mod map;
 mod numbers;
+mod phone;
+mod pii;
 mod pipeline;
 mod scope;
 mod sources;
@@ -25,7 +29,9 @@ mod when;
 
 pub use convert::{Fit, convert};
 pub use draft::{Draft, DraftFault};
+pub use edits::regex_probe;
 pub use literal::literal;
+pub use phone::PHONE_REGIONS;
 pub use pipeline::value_of;
 pub use scope::{Scope, free_sql, mentions};
 pub use ty::Ty;
