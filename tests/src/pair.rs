@@ -36,11 +36,16 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
-    pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
+    /// Writes the plan whose part from `defaults:` or `entities:` on this is, and says where.
+    pub fn write(&self, plan: &str) -> Result<String> {
         let path = self.dir.path().join("plan.yaml");
         std::fs::write(&path, format!("{HEAD}{plan}"))?;
-        let path = path.to_string_lossy().into_owned();
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
+    pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
+        let path = self.write(plan)?;
         let args: Vec<&str> = args.iter().copied().chain([path.as_str()]).collect();
         drover::run(&args, &self.env()).await
     }

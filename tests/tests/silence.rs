@@ -14,7 +14,8 @@ use agent::transform::row::RowTransform;
 use drover_tests::pg;
 use proto::domain::catalog::TableName;
 use proto::domain::compiled::{
-    CompiledEntity, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule, RowAction,
+    CompiledEntity, ConflictRule, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule,
+    RowAction,
 };
 use proto::domain::key::KeyValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,6 +85,7 @@ fn entity() -> EntityContext {
         id: IdRule::None {
             columns: Vec::new(),
         },
+        on_conflict: ConflictRule::Error,
         faults: Vec::new(),
         orphans: Vec::new(),
         parents: Vec::new(),

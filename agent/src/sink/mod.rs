@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod catalog;
+pub mod conflict;
 pub mod copy;
 pub mod ddl;
 pub mod fence;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConstraintMode};
+use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConflictRule, ConstraintMode};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
 use sqlx::postgres::PgConnection;
@@ -140,6 +140,8 @@ async fn check_destination(
     let tables = entities.iter().map(|entity| entity.destination.quoted());
     let rights: Vec<WriteRights> = sqlx::query_as(
         "select row_security_active(c.oid) as is_filtered, has_table_privilege(c.oid, 'insert') as can_insert, \
+                has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'update') as can_change, \
+                has_database_privilege(current_database(), 'temporary') as can_stage, \
                 pg_has_role(c.relowner, 'usage') as is_owner, \
                 has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
                     as can_create \
@@ -162,6 +164,8 @@ async fn check_destination(
 struct WriteRights {
     is_filtered: bool,
     can_insert: bool,
+    can_change: bool,
+    can_stage: bool,
     is_owner: bool,
     can_create: bool,
 }
@@ -171,6 +175,13 @@ fn write_problem(entity: &CompiledEntity, rights: &WriteRights) -> Result<Option
     if !rights.can_insert {
         return Err(denied(format!(
             "the destination's role may not insert into {table}"
+        )));
+    }
+    let looks = entity.on_conflict != ConflictRule::Error;
+    if looks && !(rights.can_change && rights.can_stage) {
+        return Err(denied(format!(
+            "on_conflict needs a role at the destination that may select from and update {table} and make \
+             temporary tables"
         )));
     }
     if !rights.is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck, ParentRef,
-    RowAction, ValueRule,
+    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck,
+    ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -67,6 +67,8 @@ pub struct RowTransform {
     shape: KeyShape,
     parents: Vec<ParentRef>,
     identity: Vec<(String, usize)>,
+    /// Rows and mappings carry their number in the batch in front: they go through a stage.
+    is_numbered: bool,
     default_action: RowAction,
 }
 
@@ -112,10 +114,11 @@ impl RowTransform {
             faults: entity.faults.clone(),
             orphans: entity.orphans.clone(),
             columns: columns.collect(),
-            own: IdMaker::new(namespace, &entity.entity),
+            own: IdMaker::new(namespace, named(entity)),
             shape: KeyShape::of(entity),
             parents: entity.parents.clone(),
             identity,
+            is_numbered: entity.on_conflict != ConflictRule::Error,
             default_action: entity.on_row_error.clone(),
         }
     }
@@ -233,8 +236,9 @@ impl RowTransform {
     ) -> Result<Option<Objection>, Failure> {
         let own = self.own_id(scratch);
         let start = batch.rows.bytes.len();
+        let number = self.is_numbered.then(|| batch.read());
         let out = &mut batch.rows.bytes;
-        put_count(out, self.columns.len());
+        put_head(out, self.columns.len(), number);
         scratch.ids.clear();
         for column in &self.columns {
             let mut id = None;
@@ -275,7 +279,7 @@ impl RowTransform {
             scratch.ids.push(id);
         }
         batch.rows.finish_row();
-        self.encode_map(tuple, own, scratch, batch);
+        self.encode_map(tuple, (own, number), scratch, batch);
         Ok(None)
     }
 
@@ -288,10 +292,16 @@ impl RowTransform {
         builder.finish()
     }
 
-    fn encode_map(&self, tuple: &Tuple, own: Uuid, scratch: &Scratch, batch: &mut Batch) {
+    fn encode_map(
+        &self,
+        tuple: &Tuple,
+        (own, number): (Uuid, Option<usize>),
+        scratch: &Scratch,
+        batch: &mut Batch,
+    ) {
         let out = &mut batch.map.bytes;
         let with_meta = self.has_map_meta();
-        put_count(out, if with_meta { 3 } else { 2 });
+        put_head(out, if with_meta { 3 } else { 2 }, number);
         put(out, Some(own.as_bytes()));
         match self.shape {
             KeyShape::Int8 => {
@@ -367,9 +377,17 @@ impl Objection {
     }
 }
 
+/// The entity that names the ids of an entity's rows.
+pub fn named(entity: &CompiledEntity) -> &str {
+    match &entity.id {
+        IdRule::Uuid5 { entity: named, .. } => named,
+        IdRule::Keep { .. } | IdRule::None { .. } => &entity.entity,
+    }
+}
+
 /// Whether a column holds the row's own id.
 fn is_own_id(entity: &CompiledEntity, call: &IdCall) -> bool {
-    call.entity == entity.entity
+    call.entity == named(entity)
         && call.parts.len() == entity.read.key.len()
         && call.parts.iter().enumerate().all(|(at, part)| {
             part.field == at
@@ -445,9 +463,14 @@ fn put_record_id(text: &mut String, tuple: &Tuple, parts: &[KeyPart]) -> Result<
     Ok(true)
 }
 
-fn put_count(out: &mut Vec<u8>, fields: usize) {
-    let fields = i16::try_from(fields).unwrap_or(i16::MAX);
+/// Begins a tuple: the number of fields, and the row's own number where it has one.
+fn put_head(out: &mut Vec<u8>, fields: usize, number: Option<usize>) {
+    let fields = i16::try_from(fields + usize::from(number.is_some())).unwrap_or(i16::MAX);
     out.extend_from_slice(&fields.to_be_bytes());
+    if let Some(number) = number {
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        put(out, Some(&number.to_be_bytes()));
+    }
 }
 
 fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {

@@ -13,7 +13,7 @@ use super::resolve::Resolved;
 /// NOT NULL columns without a default that nothing writes.
 pub(super) fn check_destination(scope: &Scope<'_>, entity: &Resolved<'_>, table: &Table) {
     let id = match &entity.id {
-        Some(IdRule::Uuid5 { column } | IdRule::Keep { column }) => Some(column.as_str()),
+        Some(IdRule::Uuid5 { column, .. } | IdRule::Keep { column }) => Some(column.as_str()),
         Some(IdRule::None { .. }) | None => None,
     };
     for column in &table.columns {

@@ -94,7 +94,13 @@ fn name(field: usize) -> String {
 
 fn id_words(entity: &CompiledEntity) -> String {
     match &entity.id {
-        IdRule::Uuid5 { column } => format!("{column} is a uuid5 of the key"),
+        IdRule::Uuid5 {
+            column,
+            entity: name,
+        } if *name != entity.entity => {
+            format!("{column} is the id of the same key in {name}")
+        }
+        IdRule::Uuid5 { column, .. } => format!("{column} is a uuid5 of the key"),
         IdRule::Keep { column } => format!("{column} keeps the key"),
         IdRule::None { columns } => {
             format!("none: {} identify a row", columns.join(", "))

@@ -286,9 +286,9 @@ fn entities() {
         ),
         (
             office,
-            "entity_type: office\n  id: {}",
-            "entities[0].id.kind",
-            "missing",
+            "entity_type: office\n  id: {like: nobody}",
+            "entities[0].id.like",
+            "no entity \"nobody\"",
         ),
         (
             office,
