@@ -16,3 +16,14 @@ begin
 end
 $$;
 comment on function refuse_overtaken is 'A row nobody kept a pre-image of is never overwritten: the batch looks again.';
+
+-- Rows whose id is that of a row that matched, or which may not be written because of what they match.
+alter table override alter column id drop not null;
+alter table override add column refusal text check (refusal in ('ambiguous', 'duplicate'));
+alter table override add column kind text not null default 'manual' check (kind in ('match', 'manual'));
+alter table override add check ((id is null) = (refusal is not null));
+comment on column override.refusal is 'The row matches several rows, or others match the same one.';
+alter table entity add column matched_attempt integer;
+comment on column entity.matched_attempt is 'Attempt whose natural-key matches are stored; none before the first.';
+alter table entity drop constraint entity_id_kind_check;
+alter table entity add constraint entity_id_kind_check check (id_kind in ('uuid5', 'keep', 'natural_key', 'none'));

@@ -85,6 +85,7 @@ fn entity() -> EntityContext {
         id: IdRule::None {
             columns: Vec::new(),
         },
+        matches: None,
         on_conflict: ConflictRule::Error,
         faults: Vec::new(),
         orphans: Vec::new(),

@@ -207,7 +207,7 @@ impl Conflict {
             false => kept(fence, seq),
         };
         let key = self.key.join(", ");
-        let first = &self.key.first().map_or("", String::as_str);
+        let first = self.key.first().map_or("", String::as_str);
         format!(
             "with changed as ({changed}), \
              put as ( \

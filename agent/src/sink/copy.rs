@@ -7,9 +7,11 @@ use sqlx::postgres::PgConnection;
 use super::conflict::{Conflict, NUMBER};
 
 /// One socket write per piece; small ones cost more than they carry.
-const PIECE: usize = 256 << 10;
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: &[u8] = &[0xff, 0xff];
+pub const PIECE: usize = 256 << 10;
+/// Begins a binary COPY.
+pub const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Ends it.
+pub const TRAILER: &[u8] = &[0xff, 0xff];
 
 /// The COPY statements of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ pub mod isolate;
 pub mod ledger;
 pub mod load;
 pub mod lookup;
+pub mod matches;
 pub mod persist;
 pub mod rebuild;
 pub mod seal;

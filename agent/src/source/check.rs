@@ -68,17 +68,21 @@ async fn prepare_select(
         now: "2000-01-01T00:00:00Z".to_owned(),
         migration_id: uuid::Uuid::nil().to_string(),
     };
-    let select = entity.read.select(&KeyRange::default(), &run);
-    match source.prepare(&select).await {
-        Ok(_) => Ok(None),
-        Err(error) => match database_error(&error) {
-            Some(refusal) => Ok(Some(format!(
-                "the source refuses the SELECT: {}",
-                refusal.message()
-            ))),
-            None => Err(error).during("prepare a SELECT"),
-        },
+    let matched = entity.matches.as_ref().map(|rule| rule.read(&entity.read));
+    for read in [&entity.read].into_iter().chain(&matched) {
+        let select = read.select(&KeyRange::default(), &run);
+        match source.prepare(&select).await {
+            Ok(_) => {}
+            Err(error) => match database_error(&error) {
+                Some(refusal) => {
+                    let words = refusal.message();
+                    return Ok(Some(format!("the source refuses the SELECT: {words}")));
+                }
+                None => return Err(error).during("prepare a SELECT"),
+            },
+        }
     }
+    Ok(None)
 }
 
 /// Time zones of the entities that the source does not know.

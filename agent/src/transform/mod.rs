@@ -2,8 +2,11 @@
 
 pub mod datetime;
 pub mod email;
+pub mod encode;
 pub mod json;
 pub mod key;
+pub mod objection;
+pub mod overrides;
 pub mod presence;
 pub mod row;
 pub mod steps;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::catalog::TableName;
-pub use target::{ConflictRule, IdRule};
+pub use target::{ConflictRule, IdRule, MatchRule};
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
 pub const CODEC_VERSION: u32 = 3;
@@ -77,6 +77,8 @@ pub struct CompiledEntity {
     pub columns: Vec<WriteColumn>,
     /// What the id map stores for a row.
     pub id: IdRule,
+    /// Rows that are there already and give their ids, computed once before the first row is written.
+    pub matches: Option<MatchRule>,
     /// What happens where the destination already has a row of that key.
     pub on_conflict: ConflictRule,
     /// Verdicts that the SELECT gives as bits of the fault field, index = bit; those of `orphans` the

@@ -134,6 +134,13 @@ async fn any_other_unique_violation_is_a_row_error() -> Result<()> {
         let mut expected = vec!["items 15 23505 false"];
         expected.extend((policy == "overwrite").then_some("items 4 23505 false"));
         assert_eq!(errors(&pair).await?, expected, "{policy}");
+        let list = [
+            "error", "list", "--entity", "items", "--local", "-o", "json",
+        ];
+        let list = drover::run(&list, &pair.env()).await?;
+        ensure!(list.code == Some(0), "{}", list.stderr);
+        let items = list.json()["items"].as_array().map_or(0, Vec::len);
+        assert_eq!(items, expected.len(), "{policy}");
         let there = "select count(*) from items where id <= 40 and id <> 15";
         assert_eq!(pair.app.number(there).await?, 39, "{policy}");
         restored(&pair).await?;

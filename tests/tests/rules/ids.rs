@@ -142,8 +142,8 @@ entities:
     let mapped = pair
         .app
         .texts(
-            "select mapping_metadata->>'entity' || ' ' || count(*) from drover.migration_mapping group by 1, \
-             mapping_metadata->>'entity' order by 1",
+            "select mapping_metadata->>'entity' || ' ' || count(*) from drover.migration_mapping \
+             group by mapping_metadata->>'entity' order by 1",
         )
         .await?;
     assert_eq!(mapped, ["calls 3", "clients 50", "leads 29"]);
@@ -213,5 +213,113 @@ entities:
         "visits 2 DROVER_PARENT_QUARANTINED true",
     ];
     assert_eq!(errors(&pair).await?, expected);
+    Ok(())
+}
+
+const ACCOUNTS: &str = "defaults: {max_quarantined: 9}
+entities:
+- entity: accounts
+  source_entity: account
+  destination_entity: profiles
+  entity_type: account
+  id: {kind: natural_key, match: {email: [{col: email}, email]}}
+  on_conflict: POLICY
+  batch_size: 2
+  transformation_rules:
+    email: [{col: email}, email]
+    name: [{col: name}]
+- entity: posts
+  source_entity: post
+  destination_entity: posts
+  entity_type: post
+  transformation_rules:
+    profile_id: [{col: account_id}, {fk: {entity: accounts}}]
+";
+
+async fn accounts() -> Result<Pair> {
+    Pair::new(
+        "create table account (id int primary key, email text, name text);
+         insert into account values (1, ' Ann@x.org', 'Ann'), (2, 'new@x.org', 'New'), (3, 'twice@x.org', 'T'),
+             (4, 'two@x.org', 'A'), (5, 'TWO@x.org', 'B'), (6, null, 'Nobody'), (7, 'late@x.org', 'L');
+         create table post (id int primary key, account_id int references account);
+         insert into post select n, n from generate_series(1, 7) n",
+        "create table profiles (id uuid primary key, email text, name text, since int default 9);
+         insert into profiles values ('00000000-0000-4000-8000-000000000001', 'ann@x.org', null, 1),
+             ('00000000-0000-4000-8000-000000000002', 'twice@x.org', null, 1),
+             ('00000000-0000-4000-8000-000000000003', 'twice@x.org', null, 1),
+             ('00000000-0000-4000-8000-000000000004', 'two@x.org', null, 1),
+             ('00000000-0000-4000-8000-000000000005', null, 'nobody', 1);
+         create table posts (id uuid primary key, profile_id uuid references profiles)",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn rows_that_match_by_a_natural_key_give_their_ids_to_the_row_and_its_children() -> Result<()>
+{
+    for policy in ["skip", "overwrite", "{merge: [name]}"] {
+        let pair = accounts().await?;
+        pair.must_end(&ACCOUNTS.replace("POLICY", policy), 0)
+            .await?;
+        let rows = pair
+            .rows(
+                "select email, name, since, (select count(*) from posts where profile_id = p.id) as posts \
+                 from profiles p where email not like 'tw%' or email is null order by email, since",
+            )
+            .await?;
+        let name = if policy == "skip" { "null" } else { "\"Ann\"" };
+        assert_eq!(
+            rows,
+            [
+                format!(r#"{{"email":"ann@x.org","name":{name},"since":1,"posts":1}}"#),
+                r#"{"email":"late@x.org","name":"L","since":9,"posts":1}"#.to_owned(),
+                r#"{"email":"new@x.org","name":"New","since":9,"posts":1}"#.to_owned(),
+                r#"{"email":null,"name":"nobody","since":1,"posts":0}"#.to_owned(),
+                r#"{"email":null,"name":"Nobody","since":9,"posts":1}"#.to_owned(),
+            ],
+            "{policy}"
+        );
+        let expected = [
+            "accounts 3 DROVER_MATCH_AMBIGUOUS false",
+            "accounts 4 DROVER_MATCH_DUPLICATE false",
+            "accounts 5 DROVER_MATCH_DUPLICATE false",
+            "posts 3 DROVER_PARENT_QUARANTINED true",
+            "posts 4 DROVER_PARENT_QUARANTINED true",
+            "posts 5 DROVER_PARENT_QUARANTINED true",
+        ];
+        assert_eq!(errors(&pair).await?, expected, "{policy}");
+        let mapped = "select count(*) from drover.migration_mapping where source_id = '1' and source_table = 'account' \
+                      and destination_id = '00000000-0000-4000-8000-000000000001'";
+        assert_eq!(pair.app.number(mapped).await?, 1, "{policy}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn matches_are_made_once_and_hold_after_a_restart() -> Result<()> {
+    let pair = accounts().await?;
+    let plan = ACCOUNTS.replace("POLICY", "overwrite");
+    // The second batch stops as on a full disk, after the first has changed what the match looked at.
+    pair.app
+        .run(
+            "create function full_disk() returns trigger language plpgsql as
+                 $$ begin if new.name = 'L' then raise exception 'disk full' using errcode = '53100'; end if;
+                    return new; end $$;
+             create trigger full_disk before insert on profiles for each row execute function full_disk()",
+        )
+        .await?;
+    pair.must_end(&plan, 8).await?;
+    pair.app
+        .run("drop trigger full_disk on profiles; update profiles set email = 'late@x.org' where since = 1 and email = 'two@x.org'")
+        .await?;
+    pair.must_end(&plan, 0).await?;
+    let late = "select count(*) from profiles where email = 'late@x.org'";
+    assert_eq!(pair.app.number(late).await?, 2, "the first look counts");
+    assert_eq!(
+        pair.app
+            .number("select count(*) from drover.override")
+            .await?,
+        4
+    );
     Ok(())
 }

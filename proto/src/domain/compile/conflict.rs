@@ -4,11 +4,21 @@ use super::super::catalog::Table;
 use super::super::compiled::{ConflictRule, IdRule, WriteColumn};
 use super::super::plan::{Entity, Name, OnConflict, suggest};
 use super::super::rules::Scope;
+use super::matching;
 use super::resolve::Resolved;
 
 /// Whether rows that are already there are looked for.
 pub(super) fn has_policy(entity: &Entity) -> bool {
-    !matches!(entity.on_conflict, None | Some(OnConflict::Error))
+    !matches!(policy(entity), OnConflict::Error)
+}
+
+/// What the plan says, or means: a row that matched is there, and stays unless the plan says otherwise.
+fn policy(entity: &Entity) -> &OnConflict {
+    let usual = match matching::is_natural(entity) {
+        true => &OnConflict::Skip,
+        false => &OnConflict::Error,
+    };
+    entity.on_conflict.as_ref().unwrap_or(usual)
 }
 
 /// The rule of an entity. `None` with problems noted.
@@ -33,10 +43,14 @@ pub(super) fn compile(
             return scope.problem(&path, message);
         }
     }
-    match &entity.entity.on_conflict {
-        None | Some(OnConflict::Error) => Some(ConflictRule::Error),
-        Some(OnConflict::Skip) => Some(ConflictRule::Skip),
-        Some(OnConflict::Overwrite) => {
+    match policy(entity.entity) {
+        OnConflict::Error if matching::is_natural(entity.entity) => {
+            let message = "a row that matches is there already; say skip, overwrite or merge";
+            scope.problem(&path, message)
+        }
+        OnConflict::Error => Some(ConflictRule::Error),
+        OnConflict::Skip => Some(ConflictRule::Skip),
+        OnConflict::Overwrite => {
             let is_key = |column: &WriteColumn| id.columns().contains(&column.name);
             if columns.iter().all(is_key) {
                 let message = "every column that is written belongs to the key; say skip";
@@ -44,7 +58,7 @@ pub(super) fn compile(
             }
             Some(ConflictRule::Overwrite)
         }
-        Some(OnConflict::Merge(names)) => {
+        OnConflict::Merge(names) => {
             let merged: Vec<Option<String>> = names
                 .iter()
                 .enumerate()

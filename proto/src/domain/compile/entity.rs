@@ -13,7 +13,7 @@ use super::column::{self, Rule, RuleValue};
 use super::fields::Fields;
 use super::reference::Reference;
 use super::resolve::Resolved;
-use super::{Context, conflict, coverage, faults, hash, key, like};
+use super::{Context, conflict, coverage, faults, hash, key, like, matching};
 
 /// Names of the entities that come first: explicit ones and those behind foreign keys, never the
 /// entity itself where only a foreign key says so.
@@ -82,6 +82,7 @@ pub(super) fn compile(
     if context.log.count() > before {
         return None;
     }
+    let matches = matching::compile(&scope, entity, destination)?;
     let on_conflict = conflict::compile(&scope, entity, &id, (destination, &parts.columns))?;
     let order = |column: &WriteColumn| {
         destination
@@ -120,6 +121,7 @@ pub(super) fn compile(
         destination: destination.name.clone(),
         columns: parts.columns,
         id,
+        matches,
         on_conflict,
         faults: verdicts,
         orphans,

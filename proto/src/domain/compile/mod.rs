@@ -16,6 +16,7 @@ mod hash;
 mod identity;
 mod key;
 mod like;
+mod matching;
 mod orphan;
 mod probe;
 mod reference;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ReadRule, RowAction, WriteColumn};
+
 /// What the id map stores, and which destination column holds the row's key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +40,31 @@ pub enum ConflictRule {
     Overwrite,
     /// These columns are filled where they are NULL.
     Merge(Vec<String>),
+}
+
+/// Rows that are at the destination already are looked for by other columns than their key; a row that
+/// is found gives its id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatchRule {
+    /// Fields of a SELECT of its own: the key columns as the entity reads them, then the rest.
+    pub fields: Vec<String>,
+    /// Destination columns that are compared, each with its value; NULL equals nothing.
+    pub columns: Vec<WriteColumn>,
+    /// What happens to source rows that match the same row: `Quarantine` or `Fail`.
+    pub duplicates: RowAction,
+    /// Path of the rule in the plan.
+    pub path: String,
+}
+
+impl MatchRule {
+    /// How the values are read that are compared, given how the entity's rows are.
+    pub fn read(&self, rows: &ReadRule) -> ReadRule {
+        ReadRule {
+            fields: self.fields.clone(),
+            fault_field: None,
+            ..rows.clone()
+        }
+    }
 }
 
 impl IdRule {

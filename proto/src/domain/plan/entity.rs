@@ -79,14 +79,11 @@ object! {
         /// Another entity whose ids these rows share (1:1 tables): the keys are the same.
         "like" like: Option<EntityRef>,
         /// Destination columns that find a row which is already there.
-        #[schemars(default)]
-        "match" matched: Later<Ordered<Pipeline>>,
+        "match" matched: Option<Ordered<Pipeline>>,
         /// Source rows that match the same row.
-        #[schemars(default)]
-        "duplicates" duplicates: Later<Unfit>,
-        /// Where nothing matches.
-        #[schemars(default)]
-        "else" otherwise: Later<IdKind>,
+        "duplicates" duplicates: Option<Unfit>,
+        /// Where nothing matches; uuid5 where it is left out.
+        "else" otherwise: Option<IdKind>,
     }
 }
 
@@ -98,7 +95,7 @@ choice! {
         /// The source key stays.
         Keep = "keep";
         /// A row that is already there and matches gives its id.
-        NaturalKey = "natural_key", later;
+        NaturalKey = "natural_key";
         /// A join table: its key columns are its identity.
         None = "none";
     }

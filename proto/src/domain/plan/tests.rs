@@ -50,8 +50,6 @@ fn the_whole_language_is_recognised() {
         "entities[0].joins",
         "entities[0].transformation_rules.phone[2].phone",
         "entities[0].validation_rules",
-        "entities[1].id.kind",
-        "entities[1].id.match",
         "entities[2].polymorphic",
         "entities[4].transformation_rules.order_ids[0].array_agg.value[1].fk.each",
         "entities[5].transformation_rules.referred_by[1].fk.deferred",

@@ -267,3 +267,65 @@ fn a_policy_needs_a_key_and_something_to_do() {
         "say skip",
     );
 }
+
+/// Users match by e-mail address.
+fn matching(id: &str) -> String {
+    let from = "  dependency_entities: [products]";
+    CLINIC.replace(from, &format!("{from}\n  id: {id}"))
+}
+
+#[test]
+fn a_natural_key_is_compiled_to_a_select_of_its_own() {
+    let text = matching("{kind: natural_key, match: {email: [{col: email}, email]}, else: uuid5}");
+    let users = entity(&compiled(&text, nothing), "users");
+    let rule = users.matches.unwrap();
+    assert_eq!(rule.fields[0], "src.\"id\"");
+    assert_eq!(rule.columns[0].name, "email");
+    assert!(matches!(
+        &rule.columns[0].value,
+        ValueRule::Steps { field: 1, .. }
+    ));
+    assert_eq!(rule.duplicates, RowAction::Quarantine);
+    // A row that matches is there: it stays unless the plan says otherwise, and its key in force.
+    assert_eq!(users.on_conflict, ConflictRule::Skip);
+    assert_eq!(users.settings.constraints, ConstraintMode::Keep);
+}
+
+#[test]
+fn a_natural_key_that_cannot_be_looked_for_is_a_problem() {
+    let path = "entities[3].id";
+    let cases = [
+        ("{kind: natural_key}", "", "needs match"),
+        (
+            "{match: {email: [{col: email}]}}",
+            "",
+            "belong to kind natural_key",
+        ),
+        (
+            "{kind: natural_key, match: {emal: [{col: email}]}}",
+            ".match.emal",
+            "did you mean \"email\"?",
+        ),
+        (
+            "{kind: natural_key, match: {email: [{col: email}]}, else: keep}",
+            ".else",
+            "uuid5",
+        ),
+        (
+            "{kind: natural_key, match: {email: [{col: email}]}, duplicates: set_null}",
+            ".duplicates",
+            "never NULL",
+        ),
+    ];
+    for (id, place, words) in cases {
+        let problems = problems_in(&matching(id), nothing);
+        expect(&problems, &format!("{path}{place}"), words);
+    }
+    let text =
+        matching("{kind: natural_key, match: {email: [{col: email}]}}\n  on_conflict: error");
+    expect(
+        &problems_in(&text, nothing),
+        "entities[3].on_conflict",
+        "say skip",
+    );
+}

@@ -292,15 +292,15 @@ fn entities() {
         ),
         (
             office,
-            "entity_type: office\n  id: {kind: natural_key}",
+            "entity_type: office\n  id: {kind: natural}",
             "entities[0].id.kind",
-            "not supported yet",
+            "unknown word",
         ),
         (
             office,
-            "entity_type: office\n  on_conflict: skip",
+            "entity_type: office\n  on_conflict: replace",
             "entities[0].on_conflict",
-            "not supported yet",
+            "unknown word",
         ),
         (
             office,
