@@ -66,7 +66,10 @@ pub(super) fn compile(
     }
     let rules = column::compile_all(&scope, entity, all, destination);
     coverage::check_destination(&scope, entity, destination);
-    coverage::check_source(&scope, entity, &rules);
+    let matching = matching::compile(&scope, entity, destination);
+    if let Some(matching) = &matching {
+        coverage::check_source(&scope, entity, &rules, &matching.columns);
+    }
     let snapshot = coverage::snapshot(&scope, entity, &rules, destination);
     let mut parts = Assembly::new(entity)?;
     let id = entity.id.clone()?;
@@ -82,7 +85,6 @@ pub(super) fn compile(
     if context.log.count() > before {
         return None;
     }
-    let matches = matching::compile(&scope, entity, destination)?;
     let on_conflict = conflict::compile(&scope, entity, &id, (destination, &parts.columns))?;
     let order = |column: &WriteColumn| {
         destination
@@ -121,7 +123,7 @@ pub(super) fn compile(
         destination: destination.name.clone(),
         columns: parts.columns,
         id,
-        matches,
+        matches: matching?.rule,
         on_conflict,
         faults: verdicts,
         orphans,

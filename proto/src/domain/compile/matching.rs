@@ -1,9 +1,11 @@
 //! Rows that are at the destination already and match by a natural key: their ids are taken.
 
-use super::super::catalog::{Table, quote_ident};
+use std::collections::BTreeSet;
+
+use super::super::catalog::{Column, Table, quote_ident};
 use super::super::compiled::{KeyColumn, MatchRule, RowAction, ValueRule, WriteColumn};
 use super::super::plan::{Entity, Id, IdKind, Ordered, Pipeline, Unfit, suggest};
-use super::super::rules::{Fit, Scope, Ty, convert, value_of};
+use super::super::rules::{Draft, Fit, Scope, Ty, convert, value_of};
 use super::fields::Fields;
 use super::key;
 use super::resolve::Resolved;
@@ -18,20 +20,25 @@ pub(super) fn is_natural(entity: &Entity) -> bool {
     entity.id.as_ref().and_then(|id| id.kind.as_ref()) == Some(&IdKind::NaturalKey)
 }
 
-/// The rule of an entity; `Some(None)` where it has none, `None` with problems noted.
-pub(super) fn compile(
-    scope: &Scope<'_>,
-    entity: &Resolved<'_>,
-    table: &Table,
-) -> Option<Option<MatchRule>> {
+/// What an entity's rows are matched by.
+#[derive(Default)]
+pub(super) struct Matching {
+    /// The rule; none where nothing is matched.
+    pub rule: Option<MatchRule>,
+    /// Source columns that it reads, or names in its free SQL.
+    pub columns: BTreeSet<String>,
+}
+
+/// The matching of an entity. `None` with problems noted.
+pub(super) fn compile(scope: &Scope<'_>, entity: &Resolved<'_>, table: &Table) -> Option<Matching> {
     let path = format!("{}.id", entity.path);
     let Some(id) = entity.entity.id.as_ref() else {
-        return Some(None);
+        return Some(Matching::default());
     };
     if !is_natural(entity.entity) {
         let is_bare = id.matched.is_none() && id.duplicates.is_none() && id.otherwise.is_none();
         if is_bare {
-            return Some(None);
+            return Some(Matching::default());
         }
         let message = "match, duplicates and else belong to kind natural_key";
         return scope.problem(&path, message);
@@ -45,19 +52,37 @@ pub(super) fn compile(
         let (_, sql): (KeyColumn, String) = key::column(column);
         fields.push(sql);
     }
+    let mut used = BTreeSet::new();
     let columns: Vec<Option<WriteColumn>> = matched
         .iter()
         .map(|(name, pipeline)| {
             let path = format!("{path}.match.{name}");
-            column(scope, (table, &mut fields), (name, pipeline), &path)
+            let (column, draft) = column(scope, table, (name, pipeline), &path)?;
+            used.extend(draft.columns.into_iter().chain(draft.mentioned));
+            let field = fields.index(&draft.sql);
+            let value = match draft.agent.is_empty() {
+                true => ValueRule::Field(field),
+                false => ValueRule::Steps {
+                    field,
+                    steps: draft.agent,
+                },
+            };
+            Some(WriteColumn {
+                name: column.name.clone(),
+                value,
+            })
         })
         .collect();
-    Some(Some(MatchRule {
+    let rule = MatchRule {
         columns: columns.into_iter().collect::<Option<_>>()?,
         fields: fields.into_vec(),
         duplicates,
         path,
-    }))
+    };
+    Some(Matching {
+        rule: Some(rule),
+        columns: used,
+    })
 }
 
 /// What becomes of source rows that match the same row, and of those that match none.
@@ -77,12 +102,12 @@ fn duplicates(scope: &Scope<'_>, id: &Id, path: &str) -> Option<RowAction> {
 }
 
 /// A destination column that is compared; a value that does not fit it matches nothing.
-fn column(
+fn column<'a>(
     scope: &Scope<'_>,
-    (table, fields): (&Table, &mut Fields),
+    table: &'a Table,
     (name, pipeline): (&str, &Pipeline),
     path: &str,
-) -> Option<WriteColumn> {
+) -> Option<(&'a Column, Draft)> {
     let Some(column) = table.column(name) else {
         let names = table.columns.iter().map(|column| column.name.as_str());
         let hint = suggest::hint(name, names);
@@ -105,16 +130,5 @@ fn column(
         is_asked: false,
     };
     let draft = scope.noted(path, convert(draft, &ty, &fit))?;
-    let field = fields.index(&draft.sql);
-    let value = match draft.agent.is_empty() {
-        true => ValueRule::Field(field),
-        false => ValueRule::Steps {
-            field,
-            steps: draft.agent,
-        },
-    };
-    Some(WriteColumn {
-        name: name.to_owned(),
-        value,
-    })
+    Some((column, draft))
 }

@@ -292,6 +292,18 @@ fn a_natural_key_is_compiled_to_a_select_of_its_own() {
 }
 
 #[test]
+fn a_column_of_a_natural_key_is_used_and_may_not_be_left_behind() {
+    let id = "{kind: natural_key, match: {email: [{col: password}, email]}}";
+    expect(
+        &problems_in(&matching(id), nothing),
+        "entities[3].drop_source_columns[0]",
+        "natural key",
+    );
+    let text = matching(id).replace("  drop_source_columns: [password]\n", "");
+    assert_eq!(problems_in(&text, nothing), []);
+}
+
+#[test]
 fn a_natural_key_that_cannot_be_looked_for_is_a_problem() {
     let path = "entities[3].id";
     let cases = [
