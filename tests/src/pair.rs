@@ -36,6 +36,13 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Writes the plan whose part from `defaults:` or `entities:` on this is, and says where.
+    pub fn write(&self, plan: &str) -> Result<String> {
+        let path = self.dir.path().join("plan.yaml");
+        std::fs::write(&path, format!("{HEAD}{plan}"))?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
     /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
     pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
         self.drover_with(&[], args, plan).await
@@ -48,9 +55,7 @@ impl Pair {
         args: &[&str],
         plan: &str,
     ) -> Result<Outcome> {
-        let path = self.dir.path().join("plan.yaml");
-        std::fs::write(&path, format!("{HEAD}{plan}"))?;
-        let path = path.to_string_lossy().into_owned();
+        let path = self.write(plan)?;
         let args: Vec<&str> = args.iter().copied().chain([path.as_str()]).collect();
         let more = variables
             .iter()

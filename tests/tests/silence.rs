@@ -15,7 +15,8 @@ use agent::transform::secrecy::Keys;
 use drover_tests::pg;
 use proto::domain::catalog::TableName;
 use proto::domain::compiled::{
-    CompiledEntity, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule, RowAction,
+    CompiledEntity, ConflictRule, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule,
+    RowAction,
 };
 use proto::domain::key::KeyValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -85,6 +86,8 @@ fn entity() -> EntityContext {
         id: IdRule::None {
             columns: Vec::new(),
         },
+        matches: None,
+        on_conflict: ConflictRule::Error,
         faults: Vec::new(),
         orphans: Vec::new(),
         parents: Vec::new(),

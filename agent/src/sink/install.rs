@@ -171,7 +171,7 @@ async fn record_entity(
     .bind(&entity.destination.schema)
     .bind(&entity.destination.name)
     .bind(&entity.hash)
-    .bind(id_kind(&entity.id))
+    .bind(id_kind(entity))
     .bind(key_shape(entity))
     .bind(is_rebuilt)
     .bind(had_rows)
@@ -188,8 +188,9 @@ fn changed(entity: &str) -> Failure {
     )
 }
 
-fn id_kind(id: &IdRule) -> &'static str {
-    match id {
+fn id_kind(entity: &CompiledEntity) -> &'static str {
+    match &entity.id {
+        IdRule::Uuid5 { .. } if entity.matches.is_some() => "natural_key",
         IdRule::Uuid5 { .. } => "uuid5",
         IdRule::Keep { .. } => "keep",
         IdRule::None { .. } => "none",

@@ -34,6 +34,7 @@ struct Journalled {
 }
 
 /// Rebuilds keys and indexes of one entity's table and the key of its id map, and analyzes the table.
+/// Where several entities write the table, the first call puts back everything.
 pub async fn rebuild_keys(
     destination: &Server,
     migration_id: Uuid,
@@ -43,9 +44,11 @@ pub async fn rebuild_keys(
     let mut connection = open_build(destination, migration_id, &part).await?;
     end_builds(&mut connection, &build_marker(migration_id, &part)).await?;
     let objects: Vec<Journalled> = sqlx::query_as(
-        "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
-         where migration_id = $1 and entity_no = $2 and state = 'dropped' and kind <> 'foreign_key' \
-         order by ddl_id",
+        "select d.ddl_id, d.kind, d.table_schema, d.table_name, d.object_name, d.create_sql \
+         from drover.ddl d join drover.entity e \
+             on e.destination_schema = d.table_schema and e.destination_table = d.table_name \
+         where d.migration_id = $1 and e.entity_no = $2 and d.state = 'dropped' and d.kind <> 'foreign_key' \
+         order by d.ddl_id",
     )
     .bind(migration_id)
     .bind(entity_no)

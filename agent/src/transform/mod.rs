@@ -2,9 +2,12 @@
 
 pub mod datetime;
 pub mod email;
+pub mod encode;
 pub mod json;
 pub mod json_path;
 pub mod key;
+pub mod objection;
+pub mod overrides;
 pub mod phone;
 pub mod presence;
 pub mod row;

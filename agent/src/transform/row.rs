@@ -1,10 +1,11 @@
 //! One row: source tuple in, destination tuple and id map entry out, or a failure.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck, ParentRef,
-    RowAction, ValueRule,
+    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck,
+    ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -12,10 +13,13 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::encode::{make_id, put, put_head, put_record_id};
+use super::objection::Objection;
+use super::overrides::{Match, Overrides};
 use super::presence::Presence;
 use super::secrecy::Keys;
 use super::{key, steps};
-use crate::batch::{Batch, RowFailure};
+use crate::batch::Batch;
 use crate::source::tuple::Tuple;
 
 /// Keys of rows that failed, per parent entity: their children are held.
@@ -48,6 +52,7 @@ enum Value {
     Own,
     Id {
         maker: IdMaker,
+        named: String,
         parts: Vec<KeyPart>,
     },
     Steps {
@@ -65,9 +70,16 @@ pub struct RowTransform {
     orphans: Vec<OrphanCheck>,
     columns: Vec<Value>,
     own: IdMaker,
+    /// The entity that names the rows' ids.
+    named: String,
+    /// What becomes of rows that match the same row, and the rule that says so.
+    duplicates: Option<(RowAction, String)>,
+    overrides: OnceLock<Overrides>,
     shape: KeyShape,
     parents: Vec<ParentRef>,
     identity: Vec<(String, usize)>,
+    /// Rows and mappings carry their number in the batch in front: they go through a stage.
+    is_numbered: bool,
     default_action: RowAction,
     keys: Keys,
 }
@@ -96,6 +108,7 @@ impl RowTransform {
             ValueRule::Id(call) if is_own_id(entity, call) => Value::Own,
             ValueRule::Id(call) => Value::Id {
                 maker: IdMaker::new(namespace, &call.entity),
+                named: call.entity.clone(),
                 parts: call.parts.clone(),
             },
             ValueRule::Steps { field, steps } => Value::Steps {
@@ -114,10 +127,17 @@ impl RowTransform {
             faults: entity.faults.clone(),
             orphans: entity.orphans.clone(),
             columns: columns.collect(),
-            own: IdMaker::new(namespace, &entity.entity),
+            own: IdMaker::new(namespace, named(entity)),
+            named: named(entity).to_owned(),
+            duplicates: entity
+                .matches
+                .as_ref()
+                .map(|rule| (rule.duplicates.clone(), rule.path.clone())),
+            overrides: OnceLock::new(),
             shape: KeyShape::of(entity),
             parents: entity.parents.clone(),
             identity,
+            is_numbered: entity.on_conflict != ConflictRule::Error,
             default_action: entity.on_row_error.clone(),
             keys,
         }
@@ -151,6 +171,25 @@ impl RowTransform {
             }
         }
         Ok(())
+    }
+
+    /// The entities that name the ids it makes, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let referred = self.columns.iter().filter_map(|column| match column {
+            Value::Id { named, .. } => Some(named.as_str()),
+            Value::Field(_) | Value::Own | Value::Steps { .. } => None,
+        });
+        std::iter::once(self.named.as_str()).chain(referred)
+    }
+
+    /// Whether the ids that are no uuid5 are known.
+    pub fn knows_overrides(&self) -> bool {
+        self.overrides.get().is_some()
+    }
+
+    /// Makes the ids known that are no uuid5; those that were known first stay.
+    pub fn know_overrides(&self, overrides: Overrides) {
+        let _ = self.overrides.set(overrides);
     }
 
     /// What a row that the destination refuses becomes.
@@ -234,10 +273,14 @@ impl RowTransform {
         scratch: &mut Scratch,
         batch: &mut Batch,
     ) -> Result<Option<Objection>, Failure> {
-        let own = self.own_id(scratch);
+        let own = match self.own_id(scratch) {
+            Ok(own) => own,
+            Err(objection) => return Ok(Some(objection)),
+        };
         let start = batch.rows.bytes.len();
+        let number = self.is_numbered.then(|| batch.read());
         let out = &mut batch.rows.bytes;
-        put_count(out, self.columns.len());
+        put_head(out, self.columns.len(), number);
         scratch.ids.clear();
         for column in &self.columns {
             let mut id = None;
@@ -247,8 +290,18 @@ impl RowTransform {
                     id = Some(own);
                     put(out, Some(own.as_bytes()));
                 }
-                Value::Id { maker, parts } => {
+                Value::Id {
+                    maker,
+                    named,
+                    parts,
+                } => {
                     id = make_id(maker, parts, tuple, &mut scratch.part)?;
+                    if let Some(overrides) = self.overrides.get().filter(|all| all.has(named))
+                        && put_record_id(&mut scratch.part, tuple, parts)?
+                        && let Some(Match::Id(other)) = overrides.get(named, &scratch.part)
+                    {
+                        id = Some(other);
+                    }
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Steps {
@@ -278,23 +331,40 @@ impl RowTransform {
             scratch.ids.push(id);
         }
         batch.rows.finish_row();
-        self.encode_map(tuple, own, scratch, batch);
+        self.encode_map(tuple, (own, number), scratch, batch);
         Ok(None)
     }
 
-    /// The row's own uuid5: one hash serves its column and the id map.
-    fn own_id(&self, scratch: &Scratch) -> Uuid {
+    /// The row's own id: one hash serves its column and the id map.
+    fn own_id(&self, scratch: &Scratch) -> Result<Uuid, Objection> {
+        if let Some(overrides) = self.overrides.get().filter(|all| all.has(&self.named)) {
+            let parts: Vec<&str> = key_parts(scratch).collect();
+            match overrides.get(&self.named, &record_id(parts.into_iter())) {
+                None => {}
+                Some(Match::Id(id)) => return Ok(id),
+                Some(refusal) => {
+                    let rule = self.duplicates.as_ref();
+                    return Err(Objection::of_match(refusal, rule, &self.default_action));
+                }
+            }
+        }
         let mut builder = self.own.start();
         for part in key_parts(scratch) {
             builder.push_part(part.as_bytes());
         }
-        builder.finish()
+        Ok(builder.finish())
     }
 
-    fn encode_map(&self, tuple: &Tuple, own: Uuid, scratch: &Scratch, batch: &mut Batch) {
+    fn encode_map(
+        &self,
+        tuple: &Tuple,
+        (own, number): (Uuid, Option<usize>),
+        scratch: &Scratch,
+        batch: &mut Batch,
+    ) {
         let out = &mut batch.map.bytes;
         let with_meta = self.has_map_meta();
-        put_count(out, if with_meta { 3 } else { 2 });
+        put_head(out, if with_meta { 3 } else { 2 }, number);
         put(out, Some(own.as_bytes()));
         match self.shape {
             KeyShape::Int8 => {
@@ -337,42 +407,17 @@ impl RowTransform {
     }
 }
 
-/// Why a row is not written.
-struct Objection {
-    code: String,
-    message: String,
-    context: serde_json::Value,
-    action: RowAction,
-    is_held: bool,
-}
-
-impl Objection {
-    fn into_failure(self, at: usize, key: KeyValue) -> Result<RowFailure, Failure> {
-        if self.action == RowAction::Fail {
-            return Err(Failure::new(
-                FailureKind::RowRefused,
-                format!(
-                    "row {} is refused ({}): {}",
-                    key.to_record_id(),
-                    self.code,
-                    self.message
-                ),
-            ));
-        }
-        Ok(RowFailure {
-            at,
-            key,
-            code: self.code,
-            message: self.message,
-            context: self.context,
-            is_held: self.is_held,
-        })
+/// The entity that names the ids of an entity's rows.
+pub fn named(entity: &CompiledEntity) -> &str {
+    match &entity.id {
+        IdRule::Uuid5 { entity: named, .. } => named,
+        IdRule::Keep { .. } | IdRule::None { .. } => &entity.entity,
     }
 }
 
 /// Whether a column holds the row's own id.
 fn is_own_id(entity: &CompiledEntity, call: &IdCall) -> bool {
-    call.entity == entity.entity
+    call.entity == named(entity)
         && call.parts.len() == entity.read.key.len()
         && call.parts.iter().enumerate().all(|(at, part)| {
             part.field == at
@@ -404,62 +449,4 @@ fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
         *start = *end;
         Some(part)
     })
-}
-
-/// The id behind a reference; `text` is used again for every part.
-fn make_id(
-    maker: &IdMaker,
-    parts: &[KeyPart],
-    tuple: &Tuple,
-    text: &mut String,
-) -> Result<Option<Uuid>, Failure> {
-    let mut builder = maker.start();
-    for part in parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(None);
-        };
-        text.clear();
-        key::push_text(text, part.text, bytes)?;
-        builder.push_part(text.as_bytes());
-    }
-    Ok(Some(builder.finish()))
-}
-
-/// Puts the record id of a reference into `text`; false where a part is NULL.
-fn put_record_id(text: &mut String, tuple: &Tuple, parts: &[KeyPart]) -> Result<bool, Failure> {
-    text.clear();
-    if let [part] = parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(false);
-        };
-        key::push_text(text, part.text, bytes)?;
-        return Ok(true);
-    }
-    let mut texts = Vec::with_capacity(parts.len());
-    for part in parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(false);
-        };
-        let mut one = String::new();
-        key::push_text(&mut one, part.text, bytes)?;
-        texts.push(one);
-    }
-    text.push_str(&record_id(texts.iter().map(String::as_str)));
-    Ok(true)
-}
-
-fn put_count(out: &mut Vec<u8>, fields: usize) {
-    let fields = i16::try_from(fields).unwrap_or(i16::MAX);
-    out.extend_from_slice(&fields.to_be_bytes());
-}
-
-fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    match value {
-        Some(bytes) => {
-            let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(bytes);
-        }
-        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
-    }
 }

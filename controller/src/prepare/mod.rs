@@ -295,6 +295,7 @@ impl Job {
             EntityWork {
                 entity: entity.entity.clone(),
                 entity_hash: entity.hash.clone(),
+                destination: entity.destination.clone(),
                 dependencies: entity.dependencies.clone(),
                 partitions: all,
                 settling,

@@ -4,6 +4,8 @@
 //! data: it is stored, hashed and sent to agents as it is. Its [`CODEC_VERSION`] is part of every
 //! entity hash, so that an agent which would read it differently refuses it.
 
+mod target;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,7 @@ use uuid::Uuid;
 
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
+pub use target::{ConflictRule, IdRule, MatchRule};
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
 pub const CODEC_VERSION: u32 = 3;
@@ -75,6 +78,10 @@ pub struct CompiledEntity {
     pub columns: Vec<WriteColumn>,
     /// What the id map stores for a row.
     pub id: IdRule,
+    /// Rows that are there already and give their ids, computed once before the first row is written.
+    pub matches: Option<MatchRule>,
+    /// What happens where the destination already has a row of that key.
+    pub on_conflict: ConflictRule,
     /// Verdicts that the SELECT gives as bits of the fault field, index = bit; those of `orphans` the
     /// agent gives.
     pub faults: Vec<Fault>,
@@ -289,27 +296,6 @@ pub enum RowAction {
     SetNull,
     /// This text takes the value's place: the step's own operation turns it into the binary form.
     Default(String),
-}
-
-/// What the id map stores, and which destination column holds the row's key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdRule {
-    /// `column` is `uuid5` of the source key.
-    Uuid5 {
-        /// Destination column.
-        column: String,
-    },
-    /// `column` keeps the source key; the id map holds its uuid5 and the key as metadata.
-    Keep {
-        /// Destination column.
-        column: String,
-    },
-    /// A join table: identity is its key columns; the id map holds the uuid5 of the source key.
-    None {
-        /// Destination columns that identify a row.
-        columns: Vec<String>,
-    },
 }
 
 /// A verdict of the SELECT on a row: one bit of the fault field.

@@ -97,7 +97,7 @@ fn writable<'a>(
         return scope.problem(path, message);
     }
     match &child.id {
-        Some(IdRule::Uuid5 { column: id } | IdRule::Keep { column: id }) if id == name => scope
+        Some(IdRule::Uuid5 { column: id, .. } | IdRule::Keep { column: id }) if id == name => scope
             .problem(
                 path,
                 "is the id, which is written by itself; leave the rule out",

@@ -13,7 +13,7 @@ use super::column::{self, Rule, RuleValue};
 use super::fields::Fields;
 use super::reference::Reference;
 use super::resolve::Resolved;
-use super::{Context, coverage, faults, hash, key};
+use super::{Context, conflict, coverage, faults, hash, key, like, matching};
 
 /// Names of the entities that come first: explicit ones and those behind foreign keys, never the
 /// entity itself where only a foreign key says so.
@@ -33,6 +33,8 @@ pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
                 _ => None,
             })
         });
+    let like = entity.entity.id.as_ref().and_then(|id| id.like.as_ref());
+    let behind_keys = behind_keys.chain(like.map(|name| name.0.as_str()));
     let others = behind_keys.filter(|name| *name != entity.name());
     explicit.chain(others).collect()
 }
@@ -65,11 +67,17 @@ pub(super) fn compile(
     }
     let rules = column::compile_all(&scope, entity, all, destination);
     coverage::check_destination(&scope, entity, destination);
-    coverage::check_source(&scope, entity, &rules);
+    let matching = matching::compile(&scope, entity, destination);
+    if let Some(matching) = &matching {
+        coverage::check_source(&scope, entity, &rules, &matching.columns);
+    }
     let snapshot = coverage::snapshot(&scope, entity, &rules, destination);
     let mut parts = Assembly::new(entity)?;
     let id = entity.id.clone()?;
-    parts.write_id(&scope, entity, &id, destination);
+    match like::compile(&scope, entity, all, destination) {
+        Some(rule) => parts.write_rule(entity, &rule),
+        None => parts.write_id(&scope, entity, &id, destination),
+    }
     for rule in &rules {
         parts.write_rule(entity, rule);
     }
@@ -78,6 +86,7 @@ pub(super) fn compile(
     if context.log.count() > before {
         return None;
     }
+    let on_conflict = conflict::compile(&scope, entity, &id, (destination, &parts.columns))?;
     let order = |column: &WriteColumn| {
         destination
             .columns
@@ -115,6 +124,8 @@ pub(super) fn compile(
         destination: destination.name.clone(),
         columns: parts.columns,
         id,
+        matches: matching?.rule,
+        on_conflict,
         faults: verdicts,
         orphans,
         parents: parts.parents,
@@ -178,11 +189,13 @@ impl Assembly {
         destination: &Table,
     ) {
         match id {
-            IdRule::Uuid5 { column } => {
-                let parts = self.own_key();
+            IdRule::Uuid5 {
+                column,
+                entity: named,
+            } => {
                 let call = IdCall {
-                    entity: entity.name().to_owned(),
-                    parts,
+                    entity: named.clone(),
+                    parts: self.own_key(),
                 };
                 self.columns.push(WriteColumn {
                     name: column.clone(),
@@ -278,7 +291,7 @@ impl Assembly {
             (Some(draft), _) => self.write_draft(&column, draft),
             (None, _) => {
                 let call = IdCall {
-                    entity: reference.parent.clone(),
+                    entity: reference.named.clone(),
                     parts: parts.clone(),
                 };
                 self.columns.push(WriteColumn {

@@ -95,7 +95,22 @@ fn name(field: usize) -> String {
 
 fn id_words(entity: &CompiledEntity) -> String {
     match &entity.id {
-        IdRule::Uuid5 { column } => format!("{column} is a uuid5 of the key"),
+        IdRule::Uuid5 {
+            column,
+            entity: name,
+        } if *name != entity.entity => {
+            format!("{column} is the id of the same key in {name}")
+        }
+        IdRule::Uuid5 { column, .. } => match &entity.matches {
+            Some(rule) => {
+                let names: Vec<&str> = rule.columns.iter().map(|it| it.name.as_str()).collect();
+                let names = names.join(" and ");
+                format!(
+                    "{column} is that of the row with the same {names}, else a uuid5 of the key"
+                )
+            }
+            None => format!("{column} is a uuid5 of the key"),
+        },
         IdRule::Keep { column } => format!("{column} keeps the key"),
         IdRule::None { columns } => {
             format!("none: {} identify a row", columns.join(", "))

@@ -82,9 +82,19 @@ pub(super) fn keys(parent: &Resolved<'_>, key: &[&Column], parts: &[Draft]) -> O
     ))
 }
 
+/// What the error row of an orphan says.
+pub(super) fn words(parent: &Resolved<'_>) -> String {
+    let filtered = match parent.entity.filter {
+        Some(_) => " or is filtered out",
+        None => "",
+    };
+    let name = parent.name();
+    format!("refers to a row of {name} that does not exist{filtered}")
+}
+
 /// A validated foreign key of the source from these very columns to the parent's key, with no
 /// filter on the parent.
-fn is_guaranteed(
+pub(super) fn is_guaranteed(
     child: &Resolved<'_>,
     parent: &Resolved<'_>,
     key: &[&Column],

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::catalog::{Probe, TableName};
-use super::super::plan::{Entity, Pipeline, Plan, Step};
+use super::super::plan::{Entity, Ordered, Pipeline, Plan, Step};
 use super::super::rules::{regex_probe, zone_probe};
+use super::matching;
 
 /// Tables of the source and of the destination that the plan names, in plan order.
 pub fn tables(plan: &Plan) -> (Vec<TableName>, Vec<TableName>) {
@@ -46,7 +47,10 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
         if let Some(filter) = &entity.filter {
             found.sql(filter);
         }
-        for (_, pipeline) in entity.transformation_rules.iter() {
+        let matched = matching::pipelines(entity)
+            .into_iter()
+            .flat_map(Ordered::iter);
+        for (_, pipeline) in entity.transformation_rules.iter().chain(matched) {
             found.pipeline(pipeline);
         }
     }

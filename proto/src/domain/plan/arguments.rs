@@ -42,7 +42,7 @@ object! {
         "deferred" deferred: Later<bool>,
         /// Unique columns that are not the key of the other entity.
         #[schemars(default)]
-        "by" by: Later<Vec<Name>>,
+        "by" by: Vec<Name>,
         /// Every element of an array is a reference.
         #[schemars(default)]
         "each" each: Later<bool>,
