@@ -24,6 +24,7 @@ use crate::source::read::begin;
 use crate::source::tuple::{Tuple, TupleReader};
 use crate::transform::encode::{put, put_head};
 use crate::transform::overrides::{Match, Overrides};
+use crate::transform::secrecy::Keys;
 use crate::transform::{key, steps};
 
 /// Between two looks whether another agent is done.
@@ -243,7 +244,7 @@ async fn stage_rows(
         {
             reader.push(chunk);
             while reader.next(&mut tuple)? {
-                put_row(&mut out, &read, rule, &tuple)?;
+                put_row(&mut out, (&read, rule), entity.transform.keys(), &tuple)?;
             }
             if out.len() >= PIECE {
                 let piece = std::mem::take(&mut out);
@@ -269,8 +270,8 @@ async fn stage_rows(
 /// Appends a row of the stage; nothing where a value is NULL or does not fit: that matches no row.
 fn put_row(
     out: &mut Vec<u8>,
-    read: &ReadRule,
-    rule: &MatchRule,
+    (read, rule): (&ReadRule, &MatchRule),
+    keys: &Keys,
     tuple: &Tuple,
 ) -> Result<(), Failure> {
     let mut values: Vec<Vec<u8>> = Vec::with_capacity(rule.columns.len() + 1);
@@ -285,7 +286,8 @@ fn put_row(
     for column in &rule.columns {
         let value = match &column.value {
             ValueRule::Field(field) => tuple.field(*field).map(<[u8]>::to_vec),
-            ValueRule::Steps { field, steps } => match steps::run(steps, tuple.field(*field)) {
+            ValueRule::Steps { field, steps } => match steps::run(steps, keys, tuple.field(*field))
+            {
                 steps::Outcome::Value(value) => Some(value),
                 steps::Outcome::Null | steps::Outcome::Refused { .. } => None,
             },

@@ -101,6 +101,11 @@ impl Scratch {
 }
 
 impl RowTransform {
+    /// The keys of its steps.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Prepares an entity; `keys` are those of its steps.
     pub fn new(entity: &CompiledEntity, namespace: Uuid, keys: Keys) -> Self {
         let columns = entity.columns.iter().map(|column| match &column.value {

@@ -22,9 +22,11 @@ impl Keys {
     /// `Denied` where the environment lacks one.
     pub fn of(entity: &CompiledEntity, environment: &Environment) -> Result<Self, Failure> {
         let mut keys = BTreeMap::new();
+        let matched = entity.matches.iter().flat_map(|rule| &rule.columns);
         let steps = entity
             .columns
             .iter()
+            .chain(matched)
             .flat_map(|column| match &column.value {
                 ValueRule::Steps { steps, .. } => steps.as_slice(),
                 ValueRule::Field(_) | ValueRule::Id(_) => &[],
