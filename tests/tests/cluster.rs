@@ -406,7 +406,7 @@ async fn an_agent_without_a_lease_store_attracts_no_work() -> Result<()> {
 #[tokio::test]
 async fn a_live_source_is_read_at_one_moment_whichever_agent_is_lost() -> Result<()> {
     let (calm, clinic) = clinics("0.5").await?;
-    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    clinic.edit_plan("batch_size: 20000", "batch_size: 50")?;
     let mut cluster = Cluster::start(&AGENTS[..2], clinic.env()).await?;
     create_and_start(&cluster, &clinic).await?;
     cluster.until_processed(1_000).await?;

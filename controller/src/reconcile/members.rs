@@ -18,7 +18,7 @@ use crate::schedule::{EntityWork, Step};
 /// its lease can last.
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
 /// How long after a try another agent is asked to hold the snapshot.
-const SHARE_AGAIN: Duration = Duration::from_secs(5);
+const SHARE_AGAIN: Duration = Duration::from_secs(1);
 /// Partitions that are sealed by one question.
 const SEALED_TOGETHER: usize = 100;
 /// Batches that are read out of the ledger at a time.
