@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck, ParentRef,
-    RowAction, ValueRule,
+    AgentStep, CompiledEntity, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText, OrphanCheck,
+    ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::presence::Presence;
-use super::{key, steps};
+use super::{ids, key, steps};
 use crate::batch::{Batch, RowFailure};
 use crate::source::tuple::Tuple;
 
@@ -48,6 +48,11 @@ enum Value {
     Id {
         maker: IdMaker,
         parts: Vec<KeyPart>,
+    },
+    FirstId(Vec<(IdMaker, Vec<KeyPart>)>),
+    Ids {
+        maker: IdMaker,
+        call: IdsCall,
     },
     Steps {
         field: usize,
@@ -95,6 +100,17 @@ impl RowTransform {
             ValueRule::Id(call) => Value::Id {
                 maker: IdMaker::new(namespace, &call.entity),
                 parts: call.parts.clone(),
+            },
+            ValueRule::FirstId(calls) => {
+                let maker = |call: &IdCall| {
+                    let maker = IdMaker::new(namespace, &call.entity);
+                    (maker, call.parts.clone())
+                };
+                Value::FirstId(calls.iter().map(maker).collect())
+            }
+            ValueRule::Ids(call) => Value::Ids {
+                maker: IdMaker::new(namespace, &call.entity),
+                call: call.clone(),
             },
             ValueRule::Steps { field, steps } => Value::Steps {
                 field: *field,
@@ -187,7 +203,7 @@ impl RowTransform {
             let Some(keys) = held.get(&parent.entity) else {
                 continue;
             };
-            if put_record_id(text, tuple, &parent.parts)? && keys.contains(text.as_str()) {
+            if ids::is_held(parent, tuple, keys, text)? {
                 return Ok(Some(Objection {
                     code: "DROVER_PARENT_QUARANTINED".to_owned(),
                     message: format!("the row's parent in {} failed", parent.entity),
@@ -245,8 +261,17 @@ impl RowTransform {
                     put(out, Some(own.as_bytes()));
                 }
                 Value::Id { maker, parts } => {
-                    id = make_id(maker, parts, tuple, &mut scratch.part)?;
+                    id = ids::make_id(maker, parts, tuple, &mut scratch.part)?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
+                }
+                Value::FirstId(calls) => {
+                    id = ids::first_id(calls, tuple, &mut scratch.part)?;
+                    put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
+                }
+                Value::Ids { maker, call } => {
+                    let array = ids::make_ids(maker, call.part, tuple, &mut scratch.part)?;
+                    put(out, array.as_deref());
+                    batch.dropped += ids::dropped(call, tuple);
                 }
                 Value::Steps {
                     field,
@@ -401,48 +426,6 @@ fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
         *start = *end;
         Some(part)
     })
-}
-
-/// The id behind a reference; `text` is used again for every part.
-fn make_id(
-    maker: &IdMaker,
-    parts: &[KeyPart],
-    tuple: &Tuple,
-    text: &mut String,
-) -> Result<Option<Uuid>, Failure> {
-    let mut builder = maker.start();
-    for part in parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(None);
-        };
-        text.clear();
-        key::push_text(text, part.text, bytes)?;
-        builder.push_part(text.as_bytes());
-    }
-    Ok(Some(builder.finish()))
-}
-
-/// Puts the record id of a reference into `text`; false where a part is NULL.
-fn put_record_id(text: &mut String, tuple: &Tuple, parts: &[KeyPart]) -> Result<bool, Failure> {
-    text.clear();
-    if let [part] = parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(false);
-        };
-        key::push_text(text, part.text, bytes)?;
-        return Ok(true);
-    }
-    let mut texts = Vec::with_capacity(parts.len());
-    for part in parts {
-        let Some(bytes) = tuple.field(part.field) else {
-            return Ok(false);
-        };
-        let mut one = String::new();
-        key::push_text(&mut one, part.text, bytes)?;
-        texts.push(one);
-    }
-    text.push_str(&record_id(texts.iter().map(String::as_str)));
-    Ok(true)
 }
 
 fn put_count(out: &mut Vec<u8>, fields: usize) {

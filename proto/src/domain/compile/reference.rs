@@ -4,8 +4,8 @@ use super::super::catalog::Column;
 use super::super::compiled::{Fault, IdRule, RowAction};
 use super::super::plan::{Fk, StepEntry, Unfit};
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert, literal, value_of};
-use super::orphan;
 use super::resolve::Resolved;
+use super::{joins, orphan};
 
 /// A compiled reference.
 pub(super) struct Reference {
@@ -166,7 +166,7 @@ fn parts(scope: &Scope<'_>, rule: &FkRule<'_>) -> Option<Vec<Draft>> {
 }
 
 /// Whether equal keys have equal texts on both sides, so that both give the same id.
-fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
+pub(super) fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
     let target = Ty::of(&key.ty);
     if !key.ty.is_deterministic || target == Ty::Citext {
         return Err(format!(
@@ -230,7 +230,8 @@ fn settle(
         let message = format!("column \"{}\" is NOT NULL", rule.column.name);
         return scope.problem(&orphan_path, message);
     }
-    let Some(exists) = orphan::exists(child, parent, key, &parts) else {
+    let table = child.source?;
+    let Some(exists) = orphan::exists(table, parent, key, &parts) else {
         return Some(Settled {
             parts,
             faults,
@@ -249,7 +250,7 @@ fn settle(
             .iter()
             .map(|part| format!("{} IS NOT NULL", part.sql))
             .collect();
-        let filtered = if parent.entity.filter.is_some() {
+        let filtered = if joins::leaves_out(parent.entity) {
             " or is filtered out"
         } else {
             ""

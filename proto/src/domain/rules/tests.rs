@@ -46,6 +46,22 @@ fn table() -> Table {
     }
 }
 
+/// A small table with a unique code.
+fn lookup_tables() -> [Table; 1] {
+    let code = |name: &str, ty: &str| column(name, ty, -1);
+    [Table {
+        name: TableName::parse("codes"),
+        columns: vec![
+            code("id", "integer"),
+            code("code", "text"),
+            code("label", "text"),
+            code("made", "date"),
+        ],
+        unique_keys: vec![vec!["id".to_owned()], vec!["code".to_owned()]],
+        ..table()
+    }]
+}
+
 /// Compiles a pipeline written as in a plan.
 fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
     let text = format!(
@@ -57,7 +73,14 @@ fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
     let plan = plan::parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
     let (table, log, expressions) = (table(), ProblemLog::default(), BTreeMap::new());
     let key = ["id".to_owned(), "side".to_owned()];
+    let others = Others {
+        tables: &lookup_tables(),
+        entities: Vec::new(),
+    };
     let scope = Scope {
+        others: &others,
+        joined: &[],
+        joins: "",
         table: &table,
         key: &key,
         timezone: Some("America/Chicago"),
