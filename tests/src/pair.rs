@@ -36,6 +36,16 @@ impl Pair {
         Ok(pair)
     }
 
+    /// The same source with another destination.
+    pub async fn with_fresh_target(self, app: &str) -> Result<Self> {
+        let fresh = Self {
+            app: TestDatabase::new().await?,
+            ..self
+        };
+        fresh.app.run(app).await?;
+        Ok(fresh)
+    }
+
     /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
     pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
         let path = self.dir.path().join("plan.yaml");

@@ -72,7 +72,7 @@ fn a_joined_column_is_a_value_and_its_table_is_asked_for() {
     );
     assert!(!select(&users).contains("DISTINCT"));
     let office = crate::domain::catalog::TableName::parse("office");
-    assert_eq!(users.read.also, [office.clone()]);
+    assert_eq!(users.read.also, std::slice::from_ref(&office));
     let parsed = plan::parse(&CLINIC.replace(USERS, &joins)).unwrap();
     assert!(tables(&parsed).0.contains(&office));
 }
