@@ -7,6 +7,7 @@ use proto::domain::failure::Failure;
 use proto::domain::frame::{AgentFrame, Order};
 use proto::lease::{LeaseStore, Membership};
 use proto::runtime::pipe::End;
+use proto::runtime::settings::Environment;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +27,8 @@ pub struct AgentSettings {
     pub identity: Identity,
     /// Connections by the name that plans use.
     pub connections: BTreeMap<String, PgConnectOptions>,
+    /// Where steps of a plan find the keys that it names.
+    pub environment: Environment,
 }
 
 /// An agent's process at work, connected or not. Dropped, everything in hand is let go as by a kill.
@@ -42,7 +45,8 @@ pub struct Agent<L> {
 impl<L: LeaseStore> Agent<L> {
     /// Starts lanes, upkeep, and the membership of the lease store.
     pub fn start(settings: AgentSettings, lease: Arc<L>) -> Self {
-        let desk = Arc::new(Desk::new(Uuid::new_v4(), settings.connections));
+        let desk = Desk::new(Uuid::new_v4(), settings.connections);
+        let desk = Arc::new(desk.with_environment(settings.environment));
         let outbox = Arc::new(Outbox::default());
         let (present, membership) = watch::channel(None);
         let lanes = Lanes::new(

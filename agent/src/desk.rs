@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
+use proto::runtime::settings::Environment;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::connect::{Purpose, open};
 use crate::pool::Server;
-use crate::run::{EntityContext, RunContext};
+use crate::run::{EntityContext, RunContext, Setting};
 use crate::sink::{install, state};
 use crate::source::snapshot::{PING, SnapshotHolder};
+use crate::transform::secrecy::Keys;
 
 /// How often connections that nobody needs are looked for.
 const TIDY: Duration = Duration::from_secs(30);
@@ -39,6 +42,8 @@ pub struct Desk {
     pub holder: Uuid,
     /// Connections by the name that plans use.
     pub connections: BTreeMap<String, Server>,
+    /// Where steps find their keys.
+    environment: Environment,
     runs: Mutex<HashMap<Uuid, Ordered>>,
     snapshots: Mutex<HashMap<Uuid, Arc<SnapshotHolder>>>,
 }
@@ -52,8 +57,18 @@ impl Desk {
             connections: servers
                 .map(|(name, options)| (name, Server::new(options)))
                 .collect(),
+            environment: Environment::default(),
             runs: Mutex::default(),
             snapshots: Mutex::default(),
+        }
+    }
+
+    /// The same desk, where steps find their keys.
+    #[must_use]
+    pub fn with_environment(self, environment: Environment) -> Self {
+        Self {
+            environment,
+            ..self
         }
     }
 
@@ -126,7 +141,14 @@ impl Desk {
         order.destination.must_be("destination", &found)?;
         let numbers = install::entity_numbers(&mut connection, order.migration_id).await?;
         destination.give_back(Purpose::Write, connection).await;
-        RunContext::new(order.clone(), source, destination, self.holder, &numbers)
+        let setting = Setting {
+            source,
+            destination,
+            holder: self.holder,
+            entity_numbers: &numbers,
+            environment: &self.environment,
+        };
+        RunContext::new(order.clone(), setting)
     }
 
     /// The run of a migration, once it is taken up. Where that failed for a reason that may pass, it is
@@ -179,11 +201,24 @@ impl Desk {
 
     /// A migration is over: nothing of it is kept.
     pub async fn end_run(&self, migration_id: Uuid) {
-        lock(&self.runs).remove(&migration_id);
-        let snapshot = lock(&self.snapshots).remove(&migration_id);
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = self.forget_run(migration_id) {
             snapshot.let_go().await;
         }
+    }
+
+    /// Forgets a run; the snapshot that is to be let go, where it is held.
+    pub fn forget_run(&self, migration_id: Uuid) -> Option<Arc<SnapshotHolder>> {
+        lock(&self.runs).remove(&migration_id);
+        lock(&self.snapshots).remove(&migration_id)
+    }
+
+    /// Looks for the keys of a plan's steps.
+    ///
+    /// # Errors
+    /// `Denied` where the environment lacks one.
+    pub fn know_keys(&self, plan: &CompiledPlan) -> Result<(), Failure> {
+        let mut active = plan.entities.iter().filter(|entity| entity.is_active);
+        active.try_for_each(|entity| Keys::of(entity, &self.environment).map(drop))
     }
 
     /// A configured connection.

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(leave) => return leave.say(),
     };
-    let log = config.log.over(environment);
+    let log = config.log.over(environment.clone());
     let telemetry = match telemetry::init(SERVICE, &log, telemetry::stderr()) {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error.to_string()),
@@ -37,14 +37,18 @@ async fn main() -> ExitCode {
         return failed(&format!("no signals: {error}"));
     }
     let outcome = tokio::select! {
-        outcome = run(config, &shutdown) => outcome,
+        outcome = run(config, environment, &shutdown) => outcome,
         () = shutdown.forced() => Err("stopped at once".to_owned()),
     };
     telemetry.finish();
     outcome.map_or_else(|words| failed(&words), |()| ExitCode::SUCCESS)
 }
 
-async fn run(config: AgentConfig, shutdown: &Shutdown) -> Result<(), String> {
+async fn run(
+    config: AgentConfig,
+    environment: Environment,
+    shutdown: &Shutdown,
+) -> Result<(), String> {
     let lease = EtcdLeaseStore::open(config.etcd).map_err(|error| error.to_string())?;
     let agent = AgentSettings {
         identity: Identity {
@@ -54,6 +58,7 @@ async fn run(config: AgentConfig, shutdown: &Shutdown) -> Result<(), String> {
             capacity: config.capacity,
         },
         connections: config.connections,
+        environment,
     };
     let settings = SupervisorSettings {
         controllers: config.controllers,

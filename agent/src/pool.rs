@@ -20,9 +20,10 @@ const IDLE: usize = 8;
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// How long a server may take to answer for a connection that waits.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// Every setting as it was after the login, the marker among them; no lock, and no transaction: in
+/// Every setting as it was after the login, the marker among them; no stage, no lock, and no transaction: in
 /// one, `now()` is older than the message.
-const CLEAN: &str = "reset all; select now() = statement_timestamp() from pg_advisory_unlock_all()";
+const CLEAN: &str =
+    "reset all; discard temp; select now() = statement_timestamp() from pg_advisory_unlock_all()";
 
 /// A server: how to log in, and connections that wait. Clones share them. Not printable: the
 /// options hold a password.

@@ -77,6 +77,9 @@ impl Desk {
                 let mut reader = open(source, Purpose::Read).await?;
                 let mut writer = open(destination, Purpose::Write).await?;
                 let found = check::check_plan(&mut reader, &mut writer, &plan).await?;
+                if found.is_empty() {
+                    self.know_keys(&plan)?;
+                }
                 source.give_back(Purpose::Read, reader).await;
                 destination.give_back(Purpose::Write, writer).await;
                 Ok(QueryAnswer::PlanProblems(found))
@@ -94,6 +97,14 @@ impl Desk {
             } => self
                 .snapshot(migration_id)
                 .hold(source, destination, migration_id, &tables)
+                .await
+                .map(QueryAnswer::Snapshot),
+            Query::ShareSnapshot {
+                migration_id,
+                snapshot_id,
+            } => self
+                .snapshot(migration_id)
+                .share(source, migration_id, &snapshot_id)
                 .await
                 .map(QueryAnswer::Snapshot),
             Query::BeginLoad {

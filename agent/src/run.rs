@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
 use proto::domain::key::RunConstants;
+use proto::runtime::settings::Environment;
 use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::pool::Server;
@@ -16,6 +19,10 @@ use crate::sink::copy::CopyStatements;
 use crate::sink::state::identify;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
+use crate::transform::secrecy::Keys;
+
+/// How long a source may take to say which it is.
+const KNOW_WITHIN: Duration = Duration::from_secs(30);
 
 /// A run as an agent works on it.
 pub struct RunContext {
@@ -65,30 +72,43 @@ pub struct EntityContext {
     pub held: OnceCell<Arc<HeldKeys>>,
 }
 
+/// Where a run is taken up.
+pub struct Setting<'a> {
+    /// The source.
+    pub source: Server,
+    /// The destination.
+    pub destination: Server,
+    /// This process.
+    pub holder: Uuid,
+    /// Comes from the destination, where `Prepare` has put them.
+    pub entity_numbers: &'a HashMap<String, i32>,
+    /// Where steps find their keys.
+    pub environment: &'a Environment,
+}
+
 impl RunContext {
     /// Prepares every active entity of the plan.
     ///
-    /// `entity_numbers` comes from the destination, where `Prepare` has put them.
-    pub fn new(
-        order: RunOrder,
-        source: Server,
-        destination: Server,
-        holder: Uuid,
-        entity_numbers: &HashMap<String, i32>,
-    ) -> Result<Self, Failure> {
+    /// # Errors
+    /// `Denied` where the environment lacks the key of a step.
+    pub fn new(order: RunOrder, setting: Setting<'_>) -> Result<Self, Failure> {
         let constants = RunConstants {
             now: order.run_now.to_rfc3339(),
             migration_id: order.migration_id.to_string(),
         };
         let mut entities = HashMap::new();
         for compiled in order.plan.entities.iter().filter(|entity| entity.is_active) {
-            let entity_no = *entity_numbers.get(&compiled.entity).ok_or_else(|| {
-                Failure::new(
-                    FailureKind::Internal,
-                    format!("{} is not prepared at the destination", compiled.entity),
-                )
-            })?;
-            let transform = RowTransform::new(compiled, order.plan.namespace);
+            let entity_no = *setting
+                .entity_numbers
+                .get(&compiled.entity)
+                .ok_or_else(|| {
+                    Failure::new(
+                        FailureKind::Internal,
+                        format!("{} is not prepared at the destination", compiled.entity),
+                    )
+                })?;
+            let keys = Keys::of(compiled, setting.environment)?;
+            let transform = RowTransform::new(compiled, order.plan.namespace, keys);
             let copy = CopyStatements::new(compiled, entity_no, transform.has_map_meta());
             let context = EntityContext {
                 compiled: compiled.clone(),
@@ -102,9 +122,9 @@ impl RunContext {
         Ok(Self {
             order,
             constants,
-            source,
-            destination,
-            holder,
+            source: setting.source,
+            destination: setting.destination,
+            holder: setting.holder,
             parents: ParentCells::default(),
             entities,
             source_is_known: OnceCell::new(),
@@ -118,7 +138,11 @@ impl RunContext {
     /// `IdentityChanged` when it is not the source that was recorded.
     pub async fn know_source(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let known = self.source_is_known.get_or_try_init(|| async {
-            let found = identify(connection).await?;
+            let found = timeout(KNOW_WITHIN, identify(connection))
+                .await
+                .map_err(|_| {
+                    Failure::new(FailureKind::Unreachable, "the source does not answer")
+                })??;
             self.order.source.must_be("source", &found)
         });
         known.await.map(drop)

@@ -177,8 +177,10 @@ impl<L: LeaseStore> Session<L> {
             ControllerFrame::Drain { migration_id } => self.lanes.drain(migration_id),
             ControllerFrame::Forget { migration_id } => {
                 self.lanes.drain(Some(migration_id));
-                let desk = self.desk.clone();
-                answers.spawn(async move { desk.end_run(migration_id).await });
+                // Forgotten at once: what is ordered next of it is new.
+                if let Some(snapshot) = self.desk.forget_run(migration_id) {
+                    answers.spawn(async move { snapshot.let_go().await });
+                }
             }
             ControllerFrame::Query(call) => {
                 answers.spawn(answer(self.desk.clone(), call, tx.clone()));

@@ -8,6 +8,7 @@ use proto::pb::agent_stream::SessionResponse;
 use proto::pb::agent_stream::agent_session_service_server::{
     AgentSessionService, AgentSessionServiceServer,
 };
+use proto::runtime::settings::Environment;
 use proto::wire::agent_stream::{FrameReader, write_order};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -86,6 +87,7 @@ fn agent() -> AgentSettings {
             capacity: 1,
         },
         connections: BTreeMap::new(),
+        environment: Environment::default(),
     }
 }
 
@@ -117,27 +119,32 @@ async fn a_lost_lease_ends_the_stream_and_a_new_one_begins_another() {
 #[tokio::test]
 async fn nobody_is_dialled_without_a_membership() {
     let (controller, mut heard) = listening().await;
-    let agent = Agent::start(agent(), Arc::<MemoryLeaseStore>::default());
+    let lonely = Agent::start(agent(), Arc::<MemoryLeaseStore>::default());
     let (present, membership) = watch::channel(None);
     let stop = CancellationToken::new();
     let dialling = dial(
-        (agent.session.clone(), membership),
-        vec![controller],
+        (lonely.session.clone(), membership),
+        vec![controller.clone()],
         None,
         stop.clone(),
     );
     let dialling = tokio::spawn(dialling.run(Duration::from_secs(60)));
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
+    // One that is a member and began later is there, and nobody else.
+    let other = Agent::start(agent(), Arc::<MemoryLeaseStore>::default());
+    let at = (other.session.clone(), other.present.clone());
+    let others =
+        tokio::spawn(dial(at, vec![controller], None, stop.clone()).run(Duration::from_secs(60)));
+    hello(&mut heard).await;
     assert!(heard.try_recv().is_err());
     let elsewhere = MemoryLeaseStore::default();
-    let member = elsewhere.join(agent.session.entry()).await.unwrap();
+    let member = elsewhere.join(lonely.session.entry()).await.unwrap();
     present.send_replace(Some(member));
     hello(&mut heard).await;
     stop.cancel();
     soon(dialling).await.unwrap();
-    agent.end().await;
+    soon(others).await.unwrap();
+    lonely.end().await;
+    other.end().await;
 }
 
 #[tokio::test]

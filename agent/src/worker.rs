@@ -20,6 +20,7 @@ use crate::outbox::Outbox;
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
 use crate::sink::ledger::{read_batch, read_totals, take_held_keys};
+use crate::sink::matches::know_overrides;
 use crate::sink::persist::PartitionWriter;
 use crate::sizer::BatchSizer;
 use crate::source::read::{ReadJob, read_partition};
@@ -73,6 +74,7 @@ async fn move_rows(
     }
     let totals = read_totals(&mut destination, fence.partition_id).await?;
     let held = held_keys(run, &entity, &mut destination).await?;
+    know_overrides(run, &entity, &fence, &mut destination).await?;
     let sizer = Arc::new(Mutex::new(BatchSizer::new(
         entity.compiled.settings.batch_size,
     )));

@@ -29,6 +29,7 @@ fn run() -> RunWork {
     let entity = EntityWork {
         entity: "customers".to_owned(),
         entity_hash: String::new(),
+        destination: proto::domain::catalog::TableName::parse("customers"),
         dependencies: Vec::new(),
         partitions: vec![partition],
         settling: None,

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::domain::failure::FailureKind;
 use proto::domain::record::{Activity, MigrationOrchestration};
 use proto::lease::{Leadership, LeaseStore, LeaseTimes};
 use proto::runtime::backoff::Backoff;
@@ -150,7 +151,11 @@ impl<L: LeaseStore> Manager<L> {
             run.wish.send_if_modified(|wish| replace(wish, Wish::Stop));
         }
         self.troubles.retain(|id, _| ids.contains(id));
-        self.realm.fleet.tidy(&ids);
+        // A paused or blocked one still needs its snapshot.
+        match self.realm.store.under_way().await {
+            Ok(under_way) => self.realm.fleet.tidy(&under_way),
+            Err(error) => warn!(reason = %error.failure(), "migrations cannot be read"),
+        }
     }
 
     /// Brings a migration's supervisor in line with what is stored.
@@ -206,11 +211,11 @@ impl<L: LeaseStore> Manager<L> {
                 }
                 Ok(Tended::Failed(failure)) => {
                     warn!(migration_id = %id, reason = %failure, "a supervisor is begun anew in a while");
-                    self.note_trouble(*id);
+                    self.note_trouble(*id, failure.kind != FailureKind::NoAgent);
                 }
                 Err(error) => {
                     warn!(migration_id = %id, %error, "a supervisor ended by itself");
-                    self.note_trouble(*id);
+                    self.note_trouble(*id, true);
                 }
             }
         }
@@ -219,9 +224,11 @@ impl<L: LeaseStore> Manager<L> {
         }
     }
 
-    fn note_trouble(&mut self, id: Uuid) {
-        let tries = self.troubles.get(&id).map_or(0, |trouble| trouble.tries) + 1;
-        let delay = BACKOFF.delay(tries, rand::random());
+    /// Waiting for agents is no try.
+    fn note_trouble(&mut self, id: Uuid, is_try: bool) {
+        let before = self.troubles.get(&id).map_or(0, |trouble| trouble.tries);
+        let tries = before + u32::from(is_try);
+        let delay = BACKOFF.delay(tries.max(1), rand::random());
         let trouble = Trouble {
             tries,
             not_before: Instant::now() + delay,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proto::domain::catalog::TableName;
 use proto::domain::compiled::MaxQuarantined;
 use proto::domain::frame::Counts;
 use proto::domain::key::KeyRange;
@@ -149,6 +150,8 @@ pub struct EntityWork {
     pub entity: String,
     /// Hash of its rules.
     pub entity_hash: String,
+    /// Table that its rows go to; others may write it too.
+    pub destination: TableName,
     /// Entities whose rows must be settled first.
     pub dependencies: Vec<String>,
     /// Its partitions, the settling one apart.
@@ -247,7 +250,10 @@ impl RunWork {
         let copies = ready.into_iter().flat_map(|entity| &entity.partitions);
         let copies = copies.filter(|part| part.step.can_begin(now));
         actions.extend(copies.map(|part| Action::Assign(part.partition_id)));
-        let rebuilds = self.entities.iter().filter(|entity| entity.is_settled());
+        let rebuilds = self
+            .entities
+            .iter()
+            .filter(|entity| self.can_rebuild(entity));
         let rebuilds = rebuilds.filter(|entity| entity.rebuild.can_begin(now));
         actions.extend(rebuilds.map(|entity| Action::RebuildKeys(entity.entity.clone())));
         actions.truncate(free);
@@ -339,6 +345,17 @@ impl RunWork {
             })
             .cloned()
             .collect()
+    }
+
+    /// All rows of the table are there, and it is the turn of this one of the entities that write it.
+    fn can_rebuild(&self, entity: &EntityWork) -> bool {
+        let mut writers = self
+            .entities
+            .iter()
+            .filter(|other| other.destination == entity.destination);
+        let is_settled = writers.clone().all(EntityWork::is_settled);
+        let next = writers.find(|other| other.rebuild != Step::Done);
+        is_settled && next.is_some_and(|next| next.entity == entity.entity)
     }
 
     fn can_copy(&self, entity: &EntityWork) -> bool {

@@ -20,6 +20,7 @@ fn entity(name: &str, ids: &[u128], dependencies: &[&str], rows: i64) -> EntityW
     EntityWork {
         entity: name.to_owned(),
         entity_hash: String::new(),
+        destination: TableName::parse(name),
         dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
         partitions: ids.iter().copied().map(partition).collect(),
         settling: None,
@@ -105,6 +106,26 @@ fn foreign_keys_come_last_and_then_the_end() {
     assert_eq!(begin(&mut run), [Action::Finish]);
     done(&mut run, &Action::Finish);
     assert!(run.is_finished());
+}
+
+#[test]
+fn the_keys_of_a_shared_table_are_rebuilt_after_the_last_of_its_entities_and_by_one_at_a_time() {
+    let shared = |name: &str, id: u128| EntityWork {
+        destination: TableName::parse("t"),
+        ..entity(name, &[id], &[], 1)
+    };
+    let mut run = run(vec![shared("a", 1), shared("b", 2)], 4);
+    begin(&mut run);
+    done(&mut run, &Action::Assign(Uuid::from_u128(1)));
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::Assign(Uuid::from_u128(2)));
+    for name in ["a", "b"] {
+        let action = Action::RebuildKeys(name.to_owned());
+        assert_eq!(begin(&mut run), std::slice::from_ref(&action));
+        assert_eq!(begin(&mut run), []);
+        done(&mut run, &action);
+    }
+    assert_eq!(begin(&mut run), [Action::RebuildForeignKeys]);
 }
 
 #[test]

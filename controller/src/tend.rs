@@ -160,6 +160,9 @@ async fn gather<L: LeaseStore>(
     let crew = crew(realm, migration)?;
     let mut changes = realm.fleet.changes();
     let patience = Instant::now() + PATIENCE;
+    let partitions = realm.store.partitions(migration.id).await;
+    let has_begun = !partitions.map_err(|error| error.failure())?.is_empty();
+    let complete_by = Instant::now() + realm.times.agent;
     loop {
         crew.vet().await;
         let waits_for = crew.want();
@@ -167,7 +170,9 @@ async fn gather<L: LeaseStore>(
         view.send_if_modified(|view| {
             std::mem::replace(&mut view.waits_for, waits_for.clone()) != waits_for
         });
-        if is_ready {
+        if is_ready
+            && (!has_begun || is_complete(realm, &crew).await || Instant::now() >= complete_by)
+        {
             return Ok(Gathered::Crew(crew));
         }
         let fault = crew
@@ -189,6 +194,18 @@ async fn gather<L: LeaseStore>(
             () = tokio::time::sleep(ASK_AGAIN) => {}
         }
     }
+}
+
+/// Whether everybody who is alive and could work on it has dialled: one of them may hold its snapshot.
+async fn is_complete<L: LeaseStore>(realm: &Realm<L>, crew: &Crew) -> bool {
+    let Ok(alive) = realm.lease.agents().await else {
+        return false;
+    };
+    let connections = &crew.demand().connections;
+    alive
+        .iter()
+        .filter(|agent| agent.connections.contains(&connections.source))
+        .all(|agent| realm.fleet.line(agent.holder).is_some())
 }
 
 fn crew<L: LeaseStore>(

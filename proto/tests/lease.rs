@@ -9,6 +9,8 @@ extern crate drover_proto as proto;
 mod contract;
 #[path = "lease/leading.rs"]
 mod leading;
+#[path = "lease/secured.rs"]
+mod secured;
 #[path = "lease/server.rs"]
 mod server;
 mod support;

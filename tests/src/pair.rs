@@ -46,13 +46,32 @@ impl Pair {
         Ok(fresh)
     }
 
-    /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
-    pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
+    /// Writes the plan whose part from `defaults:` or `entities:` on this is, and says where.
+    pub fn write(&self, plan: &str) -> Result<String> {
         let path = self.dir.path().join("plan.yaml");
         std::fs::write(&path, format!("{HEAD}{plan}"))?;
-        let path = path.to_string_lossy().into_owned();
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Runs a command with the plan whose part from `defaults:` or `entities:` on this is.
+    pub async fn drover(&self, args: &[&str], plan: &str) -> Result<Outcome> {
+        self.drover_with(&[], args, plan).await
+    }
+
+    /// Likewise, with more variables.
+    pub async fn drover_with(
+        &self,
+        variables: &[(&str, &str)],
+        args: &[&str],
+        plan: &str,
+    ) -> Result<Outcome> {
+        let path = self.write(plan)?;
         let args: Vec<&str> = args.iter().copied().chain([path.as_str()]).collect();
-        drover::run(&args, &self.env()).await
+        let more = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env: Vec<(String, String)> = self.env().into_iter().chain(more).collect();
+        drover::run(&args, &env).await
     }
 
     /// Runs the plan.

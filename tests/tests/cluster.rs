@@ -174,6 +174,46 @@ async fn a_paused_migration_stands_still_and_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_source_that_lives_on_during_a_pause_and_a_restart_keeps_its_point_in_time() -> Result<()>
+{
+    let (calm, clinic) = clinics("0.5").await?;
+    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    let mut cluster = Cluster::start(&AGENTS, clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    cluster.until_processed(5_000).await?;
+    // Resumed before it is paused: it goes on all the same.
+    for verb in ["pause", "resume"] {
+        cluster.json(&["migration", verb, "demo-clinic"]).await?;
+    }
+    cluster.until_processed(10_000).await?;
+    let pause = ["migration", "pause", "demo-clinic", "--wait"];
+    let paused = cluster.drover(&pause).await?;
+    ensure!(
+        paused.code == Some(0),
+        "{}\n{}",
+        paused.stderr,
+        cluster.logs()
+    );
+    // Each has the leader look at everything.
+    for verb in ["cordon", "uncordon"] {
+        cluster.json(&["agent", verb, "eu-1"]).await?;
+    }
+    let touch = "update dispatch_patient set id = id where id % 100 = 7";
+    clinic.legacy.run(touch).await?;
+    cluster.restart_controller().await?;
+    cluster.until_agents(3).await?;
+    cluster
+        .json(&["migration", "resume", "demo-clinic"])
+        .await?;
+    cluster.until_processed(20_000).await?;
+    clinic.legacy.run(touch).await?;
+    // Who dials first need not be who holds the snapshot.
+    cluster.restart_controller().await?;
+    until_completed(&cluster).await?;
+    must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_with_its_reason() -> Result<()> {
     let clinic = Clinic::new("0.01").await?;
     let mut cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;
@@ -361,4 +401,37 @@ async fn an_agent_without_a_lease_store_attracts_no_work() -> Result<()> {
     let agents = cluster.json(&["agent", "list"]).await?;
     ensure!(!agents.to_string().contains("eu-9"), "{agents}");
     must_be_equal(&calm, &clinic).await
+}
+
+#[tokio::test]
+async fn a_live_source_is_read_at_one_moment_whichever_agent_is_lost() -> Result<()> {
+    let (calm, clinic) = clinics("0.5").await?;
+    clinic.edit_plan("batch_size: 20000", "batch_size: 500")?;
+    let mut cluster = Cluster::start(&AGENTS[..2], clinic.env()).await?;
+    create_and_start(&cluster, &clinic).await?;
+    cluster.until_processed(1_000).await?;
+    // One of the two took the snapshot. Each is lost in turn, after the other holds it, too.
+    for (lost, next) in [("eu-1", "eu-3"), ("eu-2", "eu-4")] {
+        until_shared(&cluster, &clinic).await?;
+        let touch = "update dispatch_patient set id = id where id % 100 = 7";
+        clinic.legacy.run(touch).await?;
+        cluster.agent(lost).kill().await?;
+        cluster.add_agent(next, "eu", &[])?;
+        let processed = cluster.processed().await?;
+        cluster.until_processed(processed + 1_000).await?;
+    }
+    until_completed(&cluster).await?;
+    must_be_equal(&calm, &clinic).await
+}
+
+/// Waits until two sessions hold a snapshot.
+async fn until_shared(cluster: &Cluster, clinic: &Clinic) -> Result<()> {
+    let held = "select count(*) from pg_stat_activity where datname = current_database()
+        and state = 'idle in transaction' and query in ('select pg_export_snapshot()', 'select 1')";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while clinic.legacy.number(held).await? < 2 {
+        ensure!(tokio::time::Instant::now() < deadline, "{}", cluster.logs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }

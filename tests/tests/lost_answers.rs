@@ -11,9 +11,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 
-/// What the proxy does to the batches of `products`.
+/// What the proxy does to the batches of `products`, or to all where that is the last one's.
 #[derive(Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// The last batch of a partition is committed, its answer is lost, and nobody can connect for a while.
     LastAnswer,
     /// The first batch is held back and committed only when the answer to the second is awaited.
@@ -35,7 +35,7 @@ fn has(chunk: &[u8], word: &str) -> bool {
         .any(|found| found == word.as_bytes())
 }
 
-async fn proxy(fault: Fault) -> u16 {
+pub(crate) async fn proxy(fault: Fault) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let upstream = pg::server().await.port;

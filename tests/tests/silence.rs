@@ -11,10 +11,12 @@ use agent::sink::copy::CopyStatements;
 use agent::sink::fence::{Fate, fate_of_batch, take_over};
 use agent::sink::write::{BatchWrite, WriteFault, write};
 use agent::transform::row::RowTransform;
+use agent::transform::secrecy::Keys;
 use drover_tests::pg;
 use proto::domain::catalog::TableName;
 use proto::domain::compiled::{
-    CompiledEntity, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule, RowAction,
+    CompiledEntity, ConflictRule, ConstraintMode, EntitySettings, IdRule, MaxQuarantined, ReadRule,
+    RowAction,
 };
 use proto::domain::key::KeyValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,6 +88,8 @@ fn entity() -> EntityContext {
         id: IdRule::None {
             columns: Vec::new(),
         },
+        matches: None,
+        on_conflict: ConflictRule::Error,
         faults: Vec::new(),
         orphans: Vec::new(),
         parents: Vec::new(),
@@ -100,7 +104,7 @@ fn entity() -> EntityContext {
         hash: "hash".to_owned(),
     };
     EntityContext {
-        transform: RowTransform::new(&compiled, Uuid::nil()),
+        transform: RowTransform::new(&compiled, Uuid::nil(), Keys::default()),
         copy: CopyStatements::new(&compiled, 1, false),
         compiled,
         entity_no: 1,

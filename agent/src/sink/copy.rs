@@ -4,10 +4,14 @@ use proto::domain::catalog::quote_ident;
 use proto::domain::compiled::CompiledEntity;
 use sqlx::postgres::PgConnection;
 
+use super::conflict::{Conflict, NUMBER};
+
 /// One socket write per piece; small ones cost more than they carry.
-const PIECE: usize = 256 << 10;
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: &[u8] = &[0xff, 0xff];
+pub const PIECE: usize = 256 << 10;
+/// Begins a binary COPY.
+pub const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Ends it.
+pub const TRAILER: &[u8] = &[0xff, 0xff];
 
 /// The COPY statements of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub struct CopyStatements {
     pub map: String,
     /// How the server calls the target in the context of an error.
     pub relation: String,
+    /// What comes behind the COPYs where the target's rows are looked at first; the COPYs then go to a
+    /// stage.
+    pub conflict: Option<Conflict>,
 }
 
 impl CopyStatements {
@@ -29,6 +36,17 @@ impl CopyStatements {
             .map(|column| quote_ident(&column.name))
             .collect();
         let meta = if has_meta { ", meta" } else { "" };
+        if let Some(conflict) = Conflict::of(entity, entity_no) {
+            return Self {
+                rows: format!("copy {} from stdin (format binary)", conflict.rows),
+                map: format!(
+                    "copy {} ({NUMBER}, id, k{meta}) from stdin (format binary)",
+                    conflict.map
+                ),
+                relation: conflict.relation(),
+                conflict: Some(conflict),
+            };
+        }
         Self {
             rows: format!(
                 "copy {} ({}) from stdin (format binary)",
@@ -37,6 +55,7 @@ impl CopyStatements {
             ),
             map: format!("copy drover.id_map_{entity_no} (id, k{meta}) from stdin (format binary)"),
             relation: entity.destination.name.clone(),
+            conflict: None,
         }
     }
 }

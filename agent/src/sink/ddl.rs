@@ -14,7 +14,7 @@ use crate::failure::During;
 /// Something that is dropped before and put back after the load.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct Droppable {
-    /// Entity whose table it belongs to.
+    /// Entity whose table it belongs to; the first of several.
     pub entity_no: i32,
     /// `foreign_key`, `primary_key`, `unique` or `index`.
     pub kind: String,
@@ -32,6 +32,11 @@ pub struct Droppable {
     pub create_sql: Vec<String>,
 }
 
+/// The tables of a migration, each once: several entities may write one.
+const TARGETS: &str = r"(
+    select min(entity_no) as entity_no, destination_schema, destination_table, bool_and(is_rebuilt) as is_rebuilt
+    from drover.entity where migration_id = $1 group by destination_schema, destination_table)";
+
 /// Foreign keys of tables that are rebuilt, and self references of all others.
 const FOREIGN_KEYS: &str = r"
 select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.relname::text as table_name,
@@ -48,8 +53,8 @@ select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.re
 from pg_constraint c
 join pg_class t on t.oid = c.conrelid
 join pg_namespace n on n.oid = t.relnamespace
-join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
-where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
+where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and (e.is_rebuilt or c.confrelid = c.conrelid)
 order by e.entity_no, c.conname";
 
 /// Keys and indexes of tables that are rebuilt.
@@ -58,8 +63,8 @@ with dropped as (
     select c.oid from pg_constraint c
     join pg_class t on t.oid = c.conrelid
     join pg_namespace n on n.oid = t.relnamespace
-    join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
-    where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and e.migration_id = $1 and (e.is_rebuilt or c.confrelid = c.conrelid)
+    join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
+    where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and (e.is_rebuilt or c.confrelid = c.conrelid)
 ), published as (
     select schemaname, tablename from pg_publication_tables
 )
@@ -94,9 +99,9 @@ from pg_index x
 join pg_class i on i.oid = x.indexrelid
 join pg_class t on t.oid = x.indrelid
 join pg_namespace n on n.oid = t.relnamespace
-join drover.entity e on e.destination_schema = n.nspname and e.destination_table = t.relname
+join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
 left join pg_constraint c on c.conindid = i.oid and c.contype in ('p', 'u', 'x') and c.conrelid = t.oid
-where e.migration_id = $1 and e.is_rebuilt and t.relkind = 'r' and x.indisvalid and not x.indisexclusion
+where e.is_rebuilt and t.relkind = 'r' and x.indisvalid and not x.indisexclusion
   and not t.relispartition
   -- Nobody else's foreign key points at it.
   and not exists (select from pg_constraint f where f.contype = 'f' and f.conindid = i.oid
@@ -118,7 +123,7 @@ pub async fn inventory(
 ) -> Result<Vec<Droppable>, Failure> {
     let mut found: Vec<Droppable> = Vec::new();
     for sql in [FOREIGN_KEYS, KEYS] {
-        let part: Vec<Droppable> = sqlx::query_as(sql)
+        let part: Vec<Droppable> = sqlx::query_as(&sql.replace("$targets", TARGETS))
             .bind(migration_id)
             .fetch_all(&mut *connection)
             .await

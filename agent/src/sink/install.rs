@@ -57,20 +57,25 @@ pub async fn end_orphan_builds(
     connection: &mut PgConnection,
     migration_id: Uuid,
 ) -> Result<(), Failure> {
+    end_builds(connection, &format!("{}%", build_marker(migration_id, ""))).await
+}
+
+/// Ends the other sessions whose marker is like this.
+pub async fn end_builds(connection: &mut PgConnection, marker: &str) -> Result<(), Failure> {
     sqlx::query(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
-         where datname = current_database() and pid <> pg_backend_pid() and application_name = $1",
+         where datname = current_database() and pid <> pg_backend_pid() and application_name like $1",
     )
-    .bind(build_marker(migration_id))
+    .bind(marker)
     .execute(connection)
     .await
     .map(drop)
-    .during("end what a killed run left building")
+    .during("end what a lost agent left building")
 }
 
-/// `application_name` of a session that builds for a migration.
-pub fn build_marker(migration_id: Uuid) -> String {
-    format!("drover build {migration_id}")
+/// `application_name` of a session that builds some part of a migration's keys.
+pub fn build_marker(migration_id: Uuid, part: &str) -> String {
+    format!("drover build {migration_id} {part}")
 }
 
 /// Records migration and entities; what is there already stays as it is.
@@ -166,7 +171,7 @@ async fn record_entity(
     .bind(&entity.destination.schema)
     .bind(&entity.destination.name)
     .bind(&entity.hash)
-    .bind(id_kind(&entity.id))
+    .bind(id_kind(entity))
     .bind(key_shape(entity))
     .bind(is_rebuilt)
     .bind(had_rows)
@@ -183,8 +188,9 @@ fn changed(entity: &str) -> Failure {
     )
 }
 
-fn id_kind(id: &IdRule) -> &'static str {
-    match id {
+fn id_kind(entity: &CompiledEntity) -> &'static str {
+    match &entity.id {
+        IdRule::Uuid5 { .. } if entity.matches.is_some() => "natural_key",
         IdRule::Uuid5 { .. } => "uuid5",
         IdRule::Keep { .. } => "keep",
         IdRule::None { .. } => "none",

@@ -34,10 +34,14 @@ pub async fn find_bad_rows(
     batch: &Batch,
 ) -> Result<Vec<BadRow>, sqlx::Error> {
     // Deferred constraints speak up at their row, not at a COMMIT that never comes.
-    let begin = format!(
+    let mut begin = format!(
         "begin; set local application_name = '{}'; set constraints all immediate",
         fence.marker()
     );
+    if let Some(conflict) = &entity.copy.conflict {
+        begin.push_str("; ");
+        begin.push_str(&conflict.stage);
+    }
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let mut bad = Vec::new();
     let mut window = batch.rows.len();
@@ -54,10 +58,7 @@ pub async fn find_bad_rows(
             .in_time(WRITE)
             .await?;
         let rows = batch.rows.rows(from, to);
-        let error = match copy_rows(connection, &entity.copy.rows, rows)
-            .in_time(WRITE)
-            .await
-        {
+        let error = match probe(connection, entity, fence, rows).await {
             Ok(()) => {
                 run_sql(&mut *connection, "release savepoint probe")
                     .in_time(WRITE)
@@ -91,6 +92,22 @@ pub async fn find_bad_rows(
     run_sql(connection, "rollback").in_time(WRITE).await?;
     bad.sort_by_key(|(place, ..)| *place);
     Ok(bad)
+}
+
+/// Writes rows as the batch would; what it staged is gone again behind it.
+async fn probe(
+    connection: &mut PgConnection,
+    entity: &EntityContext,
+    fence: &Fence,
+    rows: &[u8],
+) -> Result<(), sqlx::Error> {
+    copy_rows(connection, &entity.copy.rows, rows)
+        .in_time(WRITE)
+        .await?;
+    match &entity.copy.conflict {
+        Some(conflict) => conflict.probe(connection, fence).await,
+        None => Ok(()),
+    }
 }
 
 /// The row at fault: the named line, or the only row there is.

@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod catalog;
+pub mod conflict;
 pub mod copy;
 pub mod ddl;
 pub mod fence;
@@ -10,6 +11,7 @@ pub mod isolate;
 pub mod ledger;
 pub mod load;
 pub mod lookup;
+pub mod matches;
 pub mod persist;
 pub mod rebuild;
 pub mod seal;

@@ -369,7 +369,7 @@ impl PartitionWriter {
         for error in &mut errors {
             error.occurred_at = written.started_at;
         }
-        let counts = batch.counts();
+        let counts = written.counts;
         BatchReport {
             partition_id: self.fence.partition_id,
             entity: self.entity.compiled.entity.clone(),

@@ -13,13 +13,15 @@ use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use super::analyze::analyze;
-use super::install::build_marker;
+use super::install::{build_marker, end_builds};
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 use crate::pool::Server;
 
 /// Tables whose foreign keys are validated at the same time.
 const VALIDATIONS: usize = 4;
+/// Marks sessions that put back foreign keys; those of one entity's keys have its number.
+const FOREIGN_KEYS: &str = "foreign keys";
 
 #[derive(Debug, FromRow)]
 struct Journalled {
@@ -32,16 +34,21 @@ struct Journalled {
 }
 
 /// Rebuilds keys and indexes of one entity's table and the key of its id map, and analyzes the table.
+/// Where several entities write the table, the first call puts back everything.
 pub async fn rebuild_keys(
     destination: &Server,
     migration_id: Uuid,
     entity_no: i32,
 ) -> Result<(), Failure> {
-    let mut connection = open_build(destination, migration_id).await?;
+    let part = entity_no.to_string();
+    let mut connection = open_build(destination, migration_id, &part).await?;
+    end_builds(&mut connection, &build_marker(migration_id, &part)).await?;
     let objects: Vec<Journalled> = sqlx::query_as(
-        "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
-         where migration_id = $1 and entity_no = $2 and state = 'dropped' and kind <> 'foreign_key' \
-         order by ddl_id",
+        "select d.ddl_id, d.kind, d.table_schema, d.table_name, d.object_name, d.create_sql \
+         from drover.ddl d join drover.entity e \
+             on e.destination_schema = d.table_schema and e.destination_table = d.table_name \
+         where d.migration_id = $1 and e.entity_no = $2 and d.state = 'dropped' and d.kind <> 'foreign_key' \
+         order by d.ddl_id",
     )
     .bind(migration_id)
     .bind(entity_no)
@@ -71,7 +78,8 @@ pub async fn rebuild_keys(
 /// Puts back the foreign keys: all `NOT VALID` first, then validated, tables side by side. A table's
 /// own are validated one after the other, since each takes the same lock on it.
 pub async fn rebuild_foreign_keys(destination: &Server, migration_id: Uuid) -> Result<(), Failure> {
-    let mut connection = open_build(destination, migration_id).await?;
+    let mut connection = open_build(destination, migration_id, FOREIGN_KEYS).await?;
+    end_builds(&mut connection, &build_marker(migration_id, FOREIGN_KEYS)).await?;
     let objects = foreign_keys(&mut connection, migration_id).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
     for object in objects {
@@ -107,7 +115,7 @@ async fn validate(
     migration_id: Uuid,
     objects: Vec<Journalled>,
 ) -> Result<(), Failure> {
-    let mut connection = open_build(destination, migration_id).await?;
+    let mut connection = open_build(destination, migration_id, FOREIGN_KEYS).await?;
     for object in &objects {
         let rest = object.create_sql.get(1..).unwrap_or_default();
         let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
@@ -120,9 +128,16 @@ async fn validate(
 }
 
 /// A session that a successor of this process finds and ends.
-async fn open_build(destination: &Server, migration_id: Uuid) -> Result<PgConnection, Failure> {
+async fn open_build(
+    destination: &Server,
+    migration_id: Uuid,
+    part: &str,
+) -> Result<PgConnection, Failure> {
     let mut connection = open(destination, Purpose::Build).await?;
-    let mark = format!("set application_name = '{}'", build_marker(migration_id));
+    let mark = format!(
+        "set application_name = '{}'",
+        build_marker(migration_id, part)
+    );
     run_sql(&mut connection, &mark)
         .await
         .during("mark a session")?;

@@ -23,7 +23,7 @@ use crate::failure::During;
 use crate::patience::{InTime, WRITE};
 use crate::run::{EntityContext, RunContext};
 use crate::source::redact::read_snapshots;
-use crate::transform::row::KeyShape;
+use crate::transform::row::{KeyShape, named};
 
 /// Rows of one round.
 const ROUND: i64 = 5000;
@@ -102,7 +102,7 @@ async fn find_orphans(
         return Ok(Vec::new());
     }
     let targets = target_ids(run, entity, failed)?;
-    let (IdRule::Uuid5 { column } | IdRule::Keep { column }) = &entity.compiled.id else {
+    let (IdRule::Uuid5 { column, .. } | IdRule::Keep { column }) = &entity.compiled.id else {
         return Ok(Vec::new());
     };
     let (id, leaf) = (
@@ -123,7 +123,8 @@ async fn find_orphans(
                  from {} t where t.{parent}::{cast} = any($1::{cast}[]) limit {ROUND}), \
              known as materialized ( \
                  select m.k::text as source_id, {key}::text as row_key, m.ctid::text as map_place from {leaf} m \
-                 where {key} = any(array(select row_key::{cast} from orphan))) \
+                 where {key} = any(array(select row_key::{cast} from orphan)) \
+                   and not coalesce(m.meta ? 'on_conflict', false)) \
              select source_id, row_key, image, parent, $2::text as reference, row_place, map_place \
              from orphan join known using (row_key) order by source_id",
             entity.compiled.destination.quoted(),
@@ -151,7 +152,7 @@ fn target_ids(
     if matches!(entity.compiled.id, IdRule::Keep { .. }) {
         return Ok(failed.to_vec());
     }
-    let maker = IdMaker::new(run.plan().namespace, &entity.compiled.entity);
+    let maker = IdMaker::new(run.plan().namespace, named(&entity.compiled));
     failed
         .iter()
         .map(|record_id| {
@@ -237,7 +238,7 @@ async fn remove_rows(
     orphans: &[Orphan],
 ) -> Result<(), Failure> {
     let (column, cast) = match &entity.compiled.id {
-        IdRule::Uuid5 { column } => (quote_ident(column), "uuid"),
+        IdRule::Uuid5 { column, .. } => (quote_ident(column), "uuid"),
         IdRule::Keep { column } => (quote_ident(column), "text"),
         IdRule::None { .. } => return Ok(()),
     };

@@ -30,6 +30,8 @@ pub struct Written {
     pub written_at: DateTime<Utc>,
     /// One round trip to the destination.
     pub round_trip: Duration,
+    /// What became of the rows.
+    pub counts: Counts,
 }
 
 /// Why a batch is not committed, or not known to be.
@@ -77,11 +79,12 @@ pub async fn write(
     write: &BatchWrite<'_>,
 ) -> Result<Written, WriteFault> {
     match stage(connection, write).await {
-        Ok(round_trip) => match commit(connection, write).await {
+        Ok((round_trip, counts)) => match commit(connection, write, counts).await {
             Ok((started_at, written_at)) => Ok(Written {
                 started_at,
                 written_at,
                 round_trip,
+                counts,
             }),
             Err(error) if is_connection_loss(&error) => Err(WriteFault::Unknown),
             Err(error) => Err(definite(connection, &error).await),
@@ -90,20 +93,26 @@ pub async fn write(
     }
 }
 
-/// Everything before the message that ends the transaction; the round trip of its first message.
+/// Everything before the message that ends the transaction; the round trip of its first message, and
+/// what becomes of the rows.
 async fn stage(
     connection: &mut PgConnection,
     write: &BatchWrite<'_>,
-) -> Result<Duration, sqlx::Error> {
+) -> Result<(Duration, Counts), sqlx::Error> {
     let begun = Instant::now();
-    let begin = format!(
+    let mut begin = format!(
         "begin isolation level read committed; set local application_name = '{}'",
         write.fence.marker()
     );
+    let copy = &write.entity.copy;
+    if let Some(conflict) = &copy.conflict {
+        begin.push_str("; ");
+        begin.push_str(&conflict.stage);
+    }
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let round_trip = begun.elapsed();
+    let mut counts = write.batch.counts();
     if !write.batch.rows.is_empty() {
-        let copy = &write.entity.copy;
         copy_rows(connection, &copy.rows, &write.batch.rows.bytes)
             .in_time(WRITE)
             .instrument(info_span!("write.rows", rows = write.batch.rows.len()))
@@ -112,24 +121,33 @@ async fn stage(
             .in_time(WRITE)
             .instrument(info_span!("write.id_map"))
             .await?;
+        if let Some(conflict) = &copy.conflict {
+            let skipped = conflict
+                .apply(connection, write.fence, write.position.seq + 1)
+                .instrument(info_span!("write.conflicts"))
+                .await?;
+            counts.written -= skipped;
+            counts.skipped += skipped;
+        }
     }
     if !write.errors.is_empty() {
         insert_errors(connection, write).await?;
     }
-    Ok(round_trip)
+    Ok((round_trip, counts))
 }
 
 /// `advance` and COMMIT in one message, so that a frozen client cannot sit on the fence's lock.
 async fn commit(
     connection: &mut PgConnection,
     write: &BatchWrite<'_>,
+    counts: Counts,
 ) -> Result<(DateTime<Utc>, DateTime<Utc>), sqlx::Error> {
     let call = advance_call(&Advance {
         fence: write.fence,
         position: write.position,
         lo: write.lo,
         hi: write.batch.hi.as_ref(),
-        counts: write.batch.counts(),
+        counts,
         is_last: write.batch.is_last,
         retry_count: write.retry_count,
         was_bisected: write.was_bisected,

@@ -11,6 +11,9 @@ use sqlx::{Executor, Statement};
 
 use crate::failure::{During, database_error};
 
+/// SQLSTATE of a pattern that is no regular expression.
+const BAD_REGEX: &str = "2201B";
+
 /// A type, below any domain, as JSON of [`ColumnType`]; `$oid`, `$typmod`, `$collation` are replaced.
 const TYPE: &str = r"(
     with recursive base(oid, typmod) as (
@@ -162,10 +165,8 @@ async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, 
                 let Some(oid) = statement.columns().first().and_then(type_oid) else {
                     return Ok(Probed::Refused("its type is not known".to_owned()));
                 };
-                if let Some(name) = volatile_function(connection, &select).await? {
-                    return Ok(Probed::Refused(format!(
-                        "{name}() is volatile: a repeated read would give another row"
-                    )));
+                if let Some(words) = refusal_of_planner(connection, &select).await? {
+                    return Ok(Probed::Refused(words));
                 }
                 return type_of(connection, oid).await.map(Probed::Type);
             }
@@ -199,8 +200,9 @@ async fn type_of(connection: &mut PgConnection, oid: u32) -> Result<ColumnType, 
     Ok(ty)
 }
 
-/// The first function in the planned statement of which every overload is volatile.
-async fn volatile_function(
+/// What the planned statement has against it: a regular expression that is none, or a function of which
+/// every overload is volatile.
+async fn refusal_of_planner(
     connection: &mut PgConnection,
     select: &str,
 ) -> Result<Option<String>, Failure> {
@@ -210,19 +212,28 @@ async fn volatile_function(
         .await
     {
         Ok(lines) => lines,
-        // Constant folding may raise (1/0): a row will tell, if one is read.
-        Err(error) if database_error(&error).is_some() => return Ok(None),
-        Err(error) => return Err(error).during("explain an expression"),
+        Err(error) => match database_error(&error) {
+            Some(refusal) if refusal.code() == BAD_REGEX => {
+                return Ok(Some(refusal.message().to_owned()));
+            }
+            // Constant folding may raise (1/0): a row will tell, if one is read.
+            Some(_) => return Ok(None),
+            None => return Err(error).during("explain an expression"),
+        },
     };
     let names: Vec<String> = lines.iter().flat_map(|line| called_names(line)).collect();
-    sqlx::query_scalar(
+    let volatile: Option<String> = sqlx::query_scalar(
         "select proname::text from pg_proc where proname = any($1) group by proname \
          having bool_and(provolatile = 'v') order by proname limit 1",
     )
     .bind(names)
     .fetch_optional(connection)
     .await
-    .during("look up functions")
+    .during("look up functions")?;
+    Ok(
+        volatile
+            .map(|name| format!("{name}() is volatile: a repeated read would give another row")),
+    )
 }
 
 /// Identifiers that stand right before an opening parenthesis.

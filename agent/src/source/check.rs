@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::domain::catalog::TableName;
-use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConstraintMode};
+use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConflictRule, ConstraintMode};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
 use sqlx::postgres::PgConnection;
@@ -66,17 +66,21 @@ async fn prepare_select(
         now: "2000-01-01T00:00:00Z".to_owned(),
         migration_id: uuid::Uuid::nil().to_string(),
     };
-    let select = entity.read.select(&KeyRange::default(), &run);
-    match source.prepare(&select).await {
-        Ok(_) => Ok(None),
-        Err(error) => match database_error(&error) {
-            Some(refusal) => Ok(Some(format!(
-                "the source refuses the SELECT: {}",
-                refusal.message()
-            ))),
-            None => Err(error).during("prepare a SELECT"),
-        },
+    let matched = entity.matches.as_ref().map(|rule| rule.read(&entity.read));
+    for read in [&entity.read].into_iter().chain(&matched) {
+        let select = read.select(&KeyRange::default(), &run);
+        match source.prepare(&select).await {
+            Ok(_) => {}
+            Err(error) => match database_error(&error) {
+                Some(refusal) => {
+                    let words = refusal.message();
+                    return Ok(Some(format!("the source refuses the SELECT: {words}")));
+                }
+                None => return Err(error).during("prepare a SELECT"),
+            },
+        }
     }
+    Ok(None)
 }
 
 /// Time zones of the entities that the source does not know.
@@ -149,6 +153,8 @@ async fn check_destination(
     let tables = entities.iter().map(|entity| entity.destination.quoted());
     let rights: Vec<WriteRights> = sqlx::query_as(
         "select row_security_active(c.oid) as is_filtered, has_table_privilege(c.oid, 'insert') as can_insert, \
+                has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'update') as can_change, \
+                has_database_privilege(current_database(), 'temporary') as can_stage, \
                 pg_has_role(c.relowner, 'usage') as is_owner, \
                 has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
                     as can_create \
@@ -171,6 +177,8 @@ async fn check_destination(
 struct WriteRights {
     is_filtered: bool,
     can_insert: bool,
+    can_change: bool,
+    can_stage: bool,
     is_owner: bool,
     can_create: bool,
 }
@@ -180,6 +188,13 @@ fn write_problem(entity: &CompiledEntity, rights: &WriteRights) -> Result<Option
     if !rights.can_insert {
         return Err(denied(format!(
             "the destination's role may not insert into {table}"
+        )));
+    }
+    let looks = entity.on_conflict != ConflictRule::Error;
+    if looks && !(rights.can_change && rights.can_stage) {
+        return Err(denied(format!(
+            "on_conflict needs a role at the destination that may select from and update {table} and make \
+             temporary tables"
         )));
     }
     if !rights.is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {

@@ -1,8 +1,9 @@
 //! Holds the run's snapshot on the source, and tells whether a new one still shows the same rows.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proto::domain::catalog::TableName;
+use proto::domain::catalog::{TableName, quote_literal};
 use proto::domain::failure::Failure;
 use proto::domain::frame::{Continuity, HeldSnapshot};
 use sqlx::postgres::PgConnection;
@@ -23,12 +24,23 @@ pub const PING: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct SnapshotHolder {
     held: Mutex<Option<Held>>,
+    /// As `held`, to be read while that is locked.
+    is_held: AtomicBool,
 }
 
 struct Held {
     migration_id: Uuid,
     snapshot_id: String,
     connection: PgConnection,
+}
+
+impl Held {
+    fn described(&self) -> HeldSnapshot {
+        HeldSnapshot {
+            snapshot_id: self.snapshot_id.clone(),
+            continuity: Continuity::Held,
+        }
+    }
 }
 
 impl SnapshotHolder {
@@ -45,20 +57,17 @@ impl SnapshotHolder {
             && held.migration_id == migration_id
             && ping(&mut held.connection).await
         {
-            let snapshot_id = held.snapshot_id.clone();
-            return Ok(HeldSnapshot {
-                snapshot_id,
-                continuity: Continuity::Unchanged,
-            });
+            return Ok(held.described());
         }
         *slot = None;
+        self.is_held.store(false, Ordering::SeqCst);
         let mut journal = open(destination, Purpose::Write).await?;
         let earlier = earlier_activity(&mut journal, migration_id).await?;
         // Counters first, snapshot second: a write in between shows as a change, never as none.
         let mut watch = open(source, Purpose::Read).await?;
         let baseline = read_activity(&mut watch, tables).await?;
         let mut connection = open(source, Purpose::Read).await?;
-        let snapshot_id = export(&mut connection).await?;
+        let snapshot_id = export(&mut connection, None).await?;
         let continuity = match &earlier {
             None => Continuity::First,
             Some(earlier) => compare(&mut watch, tables, earlier).await?,
@@ -71,6 +80,7 @@ impl SnapshotHolder {
                 snapshot_id: snapshot_id.clone(),
                 connection,
             });
+            self.is_held.store(true, Ordering::SeqCst);
         }
         source.give_back(Purpose::Read, watch).await;
         destination.give_back(Purpose::Write, journal).await;
@@ -78,6 +88,35 @@ impl SnapshotHolder {
             snapshot_id,
             continuity,
         })
+    }
+
+    /// Joins a snapshot that another agent holds: this one outlives that agent.
+    pub async fn share(
+        &self,
+        source: &Server,
+        migration_id: Uuid,
+        snapshot_id: &str,
+    ) -> Result<HeldSnapshot, Failure> {
+        let mut slot = self.held.lock().await;
+        if let Some(held) = slot.as_mut()
+            && held.migration_id == migration_id
+            && ping(&mut held.connection).await
+        {
+            return Ok(held.described());
+        }
+        *slot = None;
+        self.is_held.store(false, Ordering::SeqCst);
+        let mut connection = open(source, Purpose::Read).await?;
+        let snapshot_id = export(&mut connection, Some(snapshot_id)).await?;
+        let held = Held {
+            migration_id,
+            snapshot_id,
+            connection,
+        };
+        let described = held.described();
+        *slot = Some(held);
+        self.is_held.store(true, Ordering::SeqCst);
+        Ok(described)
     }
 
     /// Shows the holding session that it is needed; done every [`PING`].
@@ -88,16 +127,18 @@ impl SnapshotHolder {
         {
             warn!(migration_id = %held.migration_id, "the session that held the snapshot is gone");
             *slot = None;
+            self.is_held.store(false, Ordering::SeqCst);
         }
     }
 
     /// Whether a snapshot is held; one that is just being taken counts as not yet.
     pub fn is_held(&self) -> bool {
-        self.held.try_lock().is_ok_and(|slot| slot.is_some())
+        self.is_held.load(Ordering::SeqCst)
     }
 
     /// Lets the snapshot go.
     pub async fn let_go(&self) {
+        self.is_held.store(false, Ordering::SeqCst);
         if let Some(held) = self.held.lock().await.take() {
             close(held.connection).await;
         }
@@ -109,13 +150,16 @@ async fn ping(connection: &mut PgConnection) -> bool {
     matches!(answer, Ok(Ok(())))
 }
 
-async fn export(connection: &mut PgConnection) -> Result<String, Failure> {
-    run_sql(
-        &mut *connection,
-        "begin transaction isolation level repeatable read read only",
-    )
-    .await
-    .during("export a snapshot")?;
+/// Exports a new snapshot, or once more the one that is joined.
+async fn export(connection: &mut PgConnection, joined: Option<&str>) -> Result<String, Failure> {
+    let mut begin = "begin transaction isolation level repeatable read read only".to_owned();
+    if let Some(snapshot_id) = joined {
+        begin.push_str("; set transaction snapshot ");
+        begin.push_str(&quote_literal(snapshot_id));
+    }
+    run_sql(&mut *connection, &begin)
+        .await
+        .during("export a snapshot")?;
     sqlx::query_scalar("select pg_export_snapshot()")
         .fetch_one(connection)
         .await

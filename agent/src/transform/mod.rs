@@ -3,9 +3,15 @@
 pub mod array;
 pub mod datetime;
 pub mod email;
+pub mod encode;
 pub mod ids;
 pub mod json;
+pub mod json_path;
 pub mod key;
+pub mod objection;
+pub mod overrides;
+pub mod phone;
 pub mod presence;
 pub mod row;
+pub mod secrecy;
 pub mod steps;

@@ -1,10 +1,11 @@
 //! One row: source tuple in, destination tuple and id map entry out, or a failure.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText, OrphanCheck,
-    ParentRef, RowAction, ValueRule,
+    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText,
+    OrphanCheck, ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -12,9 +13,14 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::encode::{put, put_head};
+use super::ids::NamedMaker;
+use super::objection::Objection;
+use super::overrides::{Match, Overrides};
 use super::presence::Presence;
+use super::secrecy::Keys;
 use super::{ids, key, steps};
-use crate::batch::{Batch, RowFailure};
+use crate::batch::Batch;
 use crate::source::tuple::Tuple;
 
 /// Keys of rows that failed, per parent entity: their children are held.
@@ -46,12 +52,12 @@ enum Value {
     Field(usize),
     Own,
     Id {
-        maker: IdMaker,
+        maker: NamedMaker,
         parts: Vec<KeyPart>,
     },
-    FirstId(Vec<(IdMaker, Vec<KeyPart>)>),
+    FirstId(Vec<(NamedMaker, Vec<KeyPart>)>),
     Ids {
-        maker: IdMaker,
+        maker: NamedMaker,
         call: IdsCall,
     },
     Steps {
@@ -69,10 +75,18 @@ pub struct RowTransform {
     orphans: Vec<OrphanCheck>,
     columns: Vec<Value>,
     own: IdMaker,
+    /// The entity that names the rows' ids.
+    named: String,
+    /// What becomes of rows that match the same row, and the rule that says so.
+    duplicates: Option<(RowAction, String)>,
+    overrides: OnceLock<Overrides>,
     shape: KeyShape,
     parents: Vec<ParentRef>,
     identity: Vec<(String, usize)>,
+    /// Rows and mappings carry their number in the batch in front: they go through a stage.
+    is_numbered: bool,
     default_action: RowAction,
+    keys: Keys,
 }
 
 /// Buffers that are used again for every row.
@@ -92,24 +106,29 @@ impl Scratch {
 }
 
 impl RowTransform {
-    /// Prepares an entity.
-    pub fn new(entity: &CompiledEntity, namespace: Uuid) -> Self {
+    /// The keys of its steps.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Prepares an entity; `keys` are those of its steps.
+    pub fn new(entity: &CompiledEntity, namespace: Uuid, keys: Keys) -> Self {
         let columns = entity.columns.iter().map(|column| match &column.value {
             ValueRule::Field(field) => Value::Field(*field),
             ValueRule::Id(call) if is_own_id(entity, call) => Value::Own,
             ValueRule::Id(call) => Value::Id {
-                maker: IdMaker::new(namespace, &call.entity),
+                maker: NamedMaker::new(namespace, &call.entity),
                 parts: call.parts.clone(),
             },
             ValueRule::FirstId(calls) => {
                 let maker = |call: &IdCall| {
-                    let maker = IdMaker::new(namespace, &call.entity);
+                    let maker = NamedMaker::new(namespace, &call.entity);
                     (maker, call.parts.clone())
                 };
                 Value::FirstId(calls.iter().map(maker).collect())
             }
             ValueRule::Ids(call) => Value::Ids {
-                maker: IdMaker::new(namespace, &call.entity),
+                maker: NamedMaker::new(namespace, &call.entity),
                 call: call.clone(),
             },
             ValueRule::Steps { field, steps } => Value::Steps {
@@ -128,11 +147,19 @@ impl RowTransform {
             faults: entity.faults.clone(),
             orphans: entity.orphans.clone(),
             columns: columns.collect(),
-            own: IdMaker::new(namespace, &entity.entity),
+            own: IdMaker::new(namespace, named(entity)),
+            named: named(entity).to_owned(),
+            duplicates: entity
+                .matches
+                .as_ref()
+                .map(|rule| (rule.duplicates.clone(), rule.path.clone())),
+            overrides: OnceLock::new(),
             shape: KeyShape::of(entity),
             parents: entity.parents.clone(),
             identity,
+            is_numbered: entity.on_conflict != ConflictRule::Error,
             default_action: entity.on_row_error.clone(),
+            keys,
         }
     }
 
@@ -164,6 +191,29 @@ impl RowTransform {
             }
         }
         Ok(())
+    }
+
+    /// The entities that name the ids it makes, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let referred = self.columns.iter().flat_map(|column| match column {
+            Value::Id { maker, .. } | Value::Ids { maker, .. } => vec![maker.named.as_str()],
+            Value::FirstId(calls) => {
+                let makers = calls.iter().map(|(maker, _)| maker.named.as_str());
+                makers.collect()
+            }
+            Value::Field(_) | Value::Own | Value::Steps { .. } => Vec::new(),
+        });
+        std::iter::once(self.named.as_str()).chain(referred)
+    }
+
+    /// Whether the ids that are no uuid5 are known.
+    pub fn knows_overrides(&self) -> bool {
+        self.overrides.get().is_some()
+    }
+
+    /// Makes the ids known that are no uuid5; those that were known first stay.
+    pub fn know_overrides(&self, overrides: Overrides) {
+        let _ = self.overrides.set(overrides);
     }
 
     /// What a row that the destination refuses becomes.
@@ -247,10 +297,15 @@ impl RowTransform {
         scratch: &mut Scratch,
         batch: &mut Batch,
     ) -> Result<Option<Objection>, Failure> {
-        let own = self.own_id(scratch);
+        let own = match self.own_id(scratch) {
+            Ok(own) => own,
+            Err(objection) => return Ok(Some(objection)),
+        };
         let start = batch.rows.bytes.len();
+        let number = self.is_numbered.then(|| batch.read());
+        let overrides = self.overrides.get();
         let out = &mut batch.rows.bytes;
-        put_count(out, self.columns.len());
+        put_head(out, self.columns.len(), number);
         scratch.ids.clear();
         for column in &self.columns {
             let mut id = None;
@@ -261,15 +316,15 @@ impl RowTransform {
                     put(out, Some(own.as_bytes()));
                 }
                 Value::Id { maker, parts } => {
-                    id = ids::make_id(maker, parts, tuple, &mut scratch.part)?;
+                    id = maker.id(parts, tuple, (overrides, &mut scratch.part))?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::FirstId(calls) => {
-                    id = ids::first_id(calls, tuple, &mut scratch.part)?;
+                    id = ids::first_id(calls, tuple, (overrides, &mut scratch.part))?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Ids { maker, call } => {
-                    let array = ids::make_ids(maker, call.part, tuple, &mut scratch.part)?;
+                    let array = maker.ids(call.part, tuple, (overrides, &mut scratch.part))?;
                     put(out, array.as_deref());
                     batch.dropped += ids::dropped(call, tuple);
                 }
@@ -277,7 +332,7 @@ impl RowTransform {
                     field,
                     steps,
                     column,
-                } => match steps::run(steps, tuple.field(*field)) {
+                } => match steps::run(steps, &self.keys, tuple.field(*field)) {
                     steps::Outcome::Value(value) => put(out, Some(&value)),
                     steps::Outcome::Null => put(out, None),
                     steps::Outcome::Refused {
@@ -300,23 +355,40 @@ impl RowTransform {
             scratch.ids.push(id);
         }
         batch.rows.finish_row();
-        self.encode_map(tuple, own, scratch, batch);
+        self.encode_map(tuple, (own, number), scratch, batch);
         Ok(None)
     }
 
-    /// The row's own uuid5: one hash serves its column and the id map.
-    fn own_id(&self, scratch: &Scratch) -> Uuid {
+    /// The row's own id: one hash serves its column and the id map.
+    fn own_id(&self, scratch: &Scratch) -> Result<Uuid, Objection> {
+        if let Some(overrides) = self.overrides.get().filter(|all| all.has(&self.named)) {
+            let parts: Vec<&str> = key_parts(scratch).collect();
+            match overrides.get(&self.named, &record_id(parts.into_iter())) {
+                None => {}
+                Some(Match::Id(id)) => return Ok(id),
+                Some(refusal) => {
+                    let rule = self.duplicates.as_ref();
+                    return Err(Objection::of_match(refusal, rule, &self.default_action));
+                }
+            }
+        }
         let mut builder = self.own.start();
         for part in key_parts(scratch) {
             builder.push_part(part.as_bytes());
         }
-        builder.finish()
+        Ok(builder.finish())
     }
 
-    fn encode_map(&self, tuple: &Tuple, own: Uuid, scratch: &Scratch, batch: &mut Batch) {
+    fn encode_map(
+        &self,
+        tuple: &Tuple,
+        (own, number): (Uuid, Option<usize>),
+        scratch: &Scratch,
+        batch: &mut Batch,
+    ) {
         let out = &mut batch.map.bytes;
         let with_meta = self.has_map_meta();
-        put_count(out, if with_meta { 3 } else { 2 });
+        put_head(out, if with_meta { 3 } else { 2 }, number);
         put(out, Some(own.as_bytes()));
         match self.shape {
             KeyShape::Int8 => {
@@ -359,42 +431,17 @@ impl RowTransform {
     }
 }
 
-/// Why a row is not written.
-struct Objection {
-    code: String,
-    message: String,
-    context: serde_json::Value,
-    action: RowAction,
-    is_held: bool,
-}
-
-impl Objection {
-    fn into_failure(self, at: usize, key: KeyValue) -> Result<RowFailure, Failure> {
-        if self.action == RowAction::Fail {
-            return Err(Failure::new(
-                FailureKind::RowRefused,
-                format!(
-                    "row {} is refused ({}): {}",
-                    key.to_record_id(),
-                    self.code,
-                    self.message
-                ),
-            ));
-        }
-        Ok(RowFailure {
-            at,
-            key,
-            code: self.code,
-            message: self.message,
-            context: self.context,
-            is_held: self.is_held,
-        })
+/// The entity that names the ids of an entity's rows.
+pub fn named(entity: &CompiledEntity) -> &str {
+    match &entity.id {
+        IdRule::Uuid5 { entity: named, .. } => named,
+        IdRule::Keep { .. } | IdRule::None { .. } => &entity.entity,
     }
 }
 
 /// Whether a column holds the row's own id.
 fn is_own_id(entity: &CompiledEntity, call: &IdCall) -> bool {
-    call.entity == entity.entity
+    call.entity == named(entity)
         && call.parts.len() == entity.read.key.len()
         && call.parts.iter().enumerate().all(|(at, part)| {
             part.field == at
@@ -426,20 +473,4 @@ fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
         *start = *end;
         Some(part)
     })
-}
-
-fn put_count(out: &mut Vec<u8>, fields: usize) {
-    let fields = i16::try_from(fields).unwrap_or(i16::MAX);
-    out.extend_from_slice(&fields.to_be_bytes());
-}
-
-fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    match value {
-        Some(bytes) => {
-            let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(bytes);
-        }
-        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
-    }
 }

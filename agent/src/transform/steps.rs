@@ -1,8 +1,10 @@
 //! Runs the typed steps of one column.
 
-use proto::domain::compiled::{AgentOp, AgentStep, RowAction};
+use proto::domain::compiled::{AgentOp, AgentStep, REDACTED, RowAction};
+use unicode_normalization::UnicodeNormalization;
 
-use super::{datetime, email, json};
+use super::secrecy::Keys;
+use super::{datetime, email, json, json_path, phone, secrecy};
 
 /// What a step says of a value.
 #[derive(Debug, PartialEq)]
@@ -25,27 +27,38 @@ pub enum Outcome {
 }
 
 /// Puts a value through its steps; NULL passes all of them.
-pub fn run(steps: &[AgentStep], input: Option<&[u8]>) -> Outcome {
+pub fn run(steps: &[AgentStep], keys: &Keys, input: Option<&[u8]>) -> Outcome {
     let Some(input) = input else {
         return Outcome::Null;
     };
     let mut value = input.to_vec();
     for step in steps {
-        value = match (apply(step.op.clone(), &value), &step.on_error) {
-            (Ok(value), _) => value,
-            (Err(_), RowAction::SetNull) => return Outcome::Null,
-            (Err(reason), RowAction::Default(text)) => {
-                match apply(step.op.clone(), text.as_bytes()) {
-                    Ok(value) => value,
-                    Err(_) => return refuse(step, reason, RowAction::Quarantine),
-                }
-            }
+        let result = match (apply(&step.op, keys, &value), &step.on_error) {
+            (Ok(result), _) => result,
+            (Err(_), RowAction::SetNull) => None,
+            (Err(reason), RowAction::Default(text)) => match default(&step.op, keys, text) {
+                Ok(result) => result,
+                Err(_) => return refuse(step, reason, RowAction::Quarantine),
+            },
             (Err(reason), action @ (RowAction::Quarantine | RowAction::Fail)) => {
                 return refuse(step, reason, action.clone());
             }
         };
+        match result {
+            Some(result) => value = result,
+            None => return Outcome::Null,
+        }
     }
     Outcome::Value(value)
+}
+
+/// A default in the binary form of the step's result.
+fn default(op: &AgentOp, keys: &Keys, text: &str) -> Result<Option<Vec<u8>>, &'static str> {
+    match op {
+        // It is the result, not another input: no number need be valid to stand for those that are not.
+        AgentOp::Phone { .. } | AgentOp::JsonGet(_) => Ok(Some(text.as_bytes().to_vec())),
+        _ => apply(op, keys, text.as_bytes()),
+    }
 }
 
 fn refuse(step: &AgentStep, reason: &'static str, action: RowAction) -> Outcome {
@@ -57,16 +70,36 @@ fn refuse(step: &AgentStep, reason: &'static str, action: RowAction) -> Outcome 
     }
 }
 
-fn apply(op: AgentOp, bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the value is not UTF-8")?;
-    match op {
-        AgentOp::Email => email::normalise(text).map(String::into_bytes),
-        AgentOp::ParseDate => datetime::date(text).map(Vec::from),
-        AgentOp::ParseTimestamp => datetime::timestamp(text).map(Vec::from),
-        AgentOp::ParseTimestamptz => datetime::timestamptz(text).map(Vec::from),
-        AgentOp::ParseJson => json::check(text, false).map(|()| bytes.to_vec()),
-        AgentOp::ParseJsonb => json::check(text, true).map(|()| jsonb(bytes)),
+/// What a step makes of a value; `None` is NULL.
+fn apply(op: &AgentOp, keys: &Keys, bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+    if *op == AgentOp::Redact {
+        return Ok(Some(REDACTED.as_bytes().to_vec()));
     }
+    let text = std::str::from_utf8(bytes).map_err(|_| "the value is not UTF-8")?;
+    let value = match op {
+        AgentOp::Email => email::normalise(text)?.into_bytes(),
+        AgentOp::ParseDate => datetime::date(text)?.to_vec(),
+        AgentOp::ParseTimestamp => datetime::timestamp(text)?.to_vec(),
+        AgentOp::ParseTimestamptz => datetime::timestamptz(text)?.to_vec(),
+        AgentOp::ParseJson => {
+            json::check(text, false)?;
+            bytes.to_vec()
+        }
+        AgentOp::ParseJsonb => {
+            json::check(text, true)?;
+            jsonb(bytes)
+        }
+        AgentOp::Nfc => text.nfc().collect::<String>().into_bytes(),
+        AgentOp::Phone { region } => phone::normalise(text, region.as_deref())?.into_bytes(),
+        AgentOp::Hash(digest) => secrecy::hash(*digest, text).into_bytes(),
+        AgentOp::Hmac { digest, key_from } => keys.hmac(*digest, key_from, text)?.into_bytes(),
+        AgentOp::Mask { keep_last } => secrecy::mask(text, *keep_last).into_bytes(),
+        AgentOp::Redact => REDACTED.as_bytes().to_vec(),
+        AgentOp::JsonGet(path) => {
+            return Ok(json_path::get(text, path)?.map(String::into_bytes));
+        }
+    };
+    Ok(Some(value))
 }
 
 /// The binary form of jsonb: a version byte before the text.
@@ -82,7 +115,13 @@ fn code(op: &AgentOp) -> &'static str {
         AgentOp::Email => "DROVER_EMAIL_INVALID",
         AgentOp::ParseDate => "DROVER_DATE_INVALID",
         AgentOp::ParseTimestamp | AgentOp::ParseTimestamptz => "DROVER_TIMESTAMP_INVALID",
-        AgentOp::ParseJson | AgentOp::ParseJsonb => "DROVER_JSON_INVALID",
+        AgentOp::ParseJson | AgentOp::ParseJsonb | AgentOp::JsonGet(_) => "DROVER_JSON_INVALID",
+        AgentOp::Phone { .. } => "DROVER_PHONE_INVALID",
+        AgentOp::Nfc
+        | AgentOp::Hash(_)
+        | AgentOp::Hmac { .. }
+        | AgentOp::Mask { .. }
+        | AgentOp::Redact => "DROVER_TEXT_INVALID",
     }
 }
 
@@ -98,11 +137,15 @@ mod tests {
         }]
     }
 
+    fn run_one(steps: &[AgentStep], input: Option<&[u8]>) -> Outcome {
+        run(steps, &Keys::default(), input)
+    }
+
     #[test]
     fn null_passes_and_misfits_follow_the_vocabulary() {
-        let email = |action| run(&step(AgentOp::Email, action), Some(b"nobody"));
+        let email = |action| run_one(&step(AgentOp::Email, action), Some(b"nobody"));
         assert_eq!(
-            run(&step(AgentOp::Email, RowAction::Fail), None),
+            run_one(&step(AgentOp::Email, RowAction::Fail), None),
             Outcome::Null
         );
         assert_eq!(email(RowAction::SetNull), Outcome::Null);
@@ -118,5 +161,48 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn a_step_behind_another_takes_what_that_one_made() {
+        let op = |op| step(op, RowAction::Quarantine).remove(0);
+        let parse = || op(AgentOp::ParseJson);
+        let get = |name: &str| op(AgentOp::JsonGet(vec![name.to_owned()]));
+        let text: &[u8] = br#"{"mail": " ANN@x.org", "none": null}"#;
+        let masked = [
+            parse(),
+            get("mail"),
+            op(AgentOp::Email),
+            op(AgentOp::Mask { keep_last: 3 }),
+        ];
+        assert_eq!(
+            run_one(&masked, Some(text)),
+            Outcome::Value(b"******org".to_vec())
+        );
+        let absent = [parse(), get("none"), op(AgentOp::Redact)];
+        assert_eq!(run_one(&absent, Some(text)), Outcome::Null);
+        let hidden = [parse(), op(AgentOp::Redact)];
+        assert_eq!(
+            run_one(&hidden, Some(text)),
+            Outcome::Value(REDACTED.into())
+        );
+        let bad = run_one(&masked, Some(b"{"));
+        assert!(matches!(
+            bad,
+            Outcome::Refused {
+                code: "DROVER_JSON_INVALID",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn the_default_of_a_number_is_written_as_it_is() {
+        let op = AgentOp::Phone { region: None };
+        let steps = step(op, RowAction::Default("+10000000000".into()));
+        assert_eq!(
+            run_one(&steps, Some(b"none")),
+            Outcome::Value(b"+10000000000".to_vec())
+        );
     }
 }

@@ -76,6 +76,7 @@ impl LocalAgent {
                 capacity: lanes,
             },
             connections: databases.connections.clone(),
+            environment: context.environment.clone(),
         };
         // Its own signal: on Ctrl-C the controller lets it finish the batch in hand.
         let stop = CancellationToken::new();

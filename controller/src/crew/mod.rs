@@ -192,6 +192,12 @@ impl Crew {
         }
     }
 
+    /// A partition is no longer an agent's, whatever it still does with it.
+    pub fn take_from(&self, holder: Uuid, partition_id: Uuid) {
+        let id = self.migration_id.unwrap_or_default();
+        self.fleet.take_from(holder, id, partition_id);
+    }
+
     /// Lets an agent send more batches.
     pub fn acknowledge(&self, holder: Uuid, credits: u32) {
         let id = self.migration_id.unwrap_or_default();
@@ -206,6 +212,22 @@ impl Crew {
             .filter(|member| self.demand.fits(member) && member.snapshots.contains(&id))
             .map(|member| member.holder)
             .collect()
+    }
+
+    /// An agent that can hold the snapshot beside the only one that does; none where several do or
+    /// nobody else is there.
+    pub fn further_snapshot_holder(&self) -> Option<Uuid> {
+        let holders = self.snapshot_holders();
+        let [only] = holders.as_slice() else {
+            return None;
+        };
+        let members = self.members();
+        let region = members.iter().find(|member| member.holder == *only)?;
+        members
+            .iter()
+            .filter(|member| member.holder != *only && self.demand.takes_work(member))
+            .min_by_key(|member| (member.region == region.region, member.held.len()))
+            .map(|member| member.holder)
     }
 
     /// An agent's way, after the run was sent over it where it was not yet.

@@ -100,7 +100,10 @@ impl Crew {
             false => VET_MENDED,
         };
         let verdict = Verdict::Unfit(failure.clone(), Instant::now() + delay);
-        self.lock().vetted.insert(holder, verdict);
+        let mut briefing = self.lock();
+        briefing.vetted.insert(holder, verdict);
+        // It may have kept the failure: the run is ordered anew when it fits.
+        briefing.briefed.remove(&holder);
     }
 
     /// What is wrong with all agents that are there, where it is the same for all: then it is not theirs.

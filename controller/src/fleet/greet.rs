@@ -127,9 +127,12 @@ impl Fleet {
         state.connections += 1;
         let (holder, connection) = (hello.holder, state.connections);
         let mut member = Member::new(hello, connection, line.clone(), clock::now());
+        if let Some(duty) = state.duties.get(&holder) {
+            member.duty = *duty;
+        }
         if let Some(mut earlier) = state.members.remove(&holder) {
             earlier.hang_up();
-            (member.duty, member.first_seen) = (earlier.duty, earlier.first_seen);
+            member.first_seen = earlier.first_seen;
         }
         for (migration_id, inbox) in &state.inboxes {
             let held = member.held_of(*migration_id);

@@ -117,6 +117,12 @@ impl Member {
         self.held.remove(held);
     }
 
+    /// A partition is no longer its own, under whatever generation.
+    pub(super) fn drop_held(&mut self, migration_id: Uuid, partition_id: Uuid) {
+        self.held
+            .retain(|held| (held.migration_id, held.partition_id) != (migration_id, partition_id));
+    }
+
     /// A batch came: it is acknowledged sooner or later.
     pub(super) fn owe(&mut self, migration_id: Uuid) {
         *self.owed.entry(migration_id).or_default() += 1;
@@ -130,8 +136,13 @@ impl Member {
             self.owed.insert(migration_id, owed - credits);
         }
         if let Some(line) = self.line.as_ref().filter(|_| credits > 0) {
-            // One that is gone starts with all its credits again.
-            let _ = line.order(ControllerFrame::Acknowledge { credits });
+            // One that is gone, or must dial again, starts with all its credits.
+            if line
+                .order(ControllerFrame::Acknowledge { credits })
+                .is_err()
+            {
+                self.closing.cancel();
+            }
         }
     }
 

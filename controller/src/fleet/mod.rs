@@ -75,6 +75,8 @@ struct Inner {
 struct State {
     members: BTreeMap<Uuid, Member>,
     inboxes: HashMap<Uuid, mpsc::Sender<News>>,
+    /// What operators wanted of processes, also of those that are away for a while.
+    duties: HashMap<Uuid, Duty>,
     connections: u64,
 }
 
@@ -171,6 +173,13 @@ impl Fleet {
         sent
     }
 
+    /// Notes that an agent no longer holds a partition, whatever it says.
+    pub fn take_from(&self, holder: Uuid, migration_id: Uuid, partition_id: Uuid) {
+        if let Some(member) = self.lock().members.get_mut(&holder) {
+            member.drop_held(migration_id, partition_id);
+        }
+    }
+
     /// Notes that an agent holds a migration's snapshot.
     pub fn note_snapshot(&self, holder: Uuid, migration_id: Uuid) {
         if let Some(member) = self.lock().members.get_mut(&holder) {
@@ -203,6 +212,8 @@ impl Fleet {
             let mut state = self.lock();
             let member = state.members.get_mut(&holder)?;
             member.duty = duty;
+            state.duties.insert(holder, duty);
+            let member = state.members.get_mut(&holder)?;
             (member.view(), member.line())
         };
         if let (Duty::Draining, Some(line)) = (duty, line) {

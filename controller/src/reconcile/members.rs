@@ -17,6 +17,10 @@ use crate::schedule::{EntityWork, Step};
 /// How long an agent that owns partitions may take to dial a controller that has just begun: as long as
 /// its lease can last.
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// How long after a try another agent is asked to hold the snapshot.
+const SHARE_AGAIN: Duration = Duration::from_secs(5);
+/// Partitions that are sealed by one question.
+const SEALED_TOGETHER: usize = 100;
 /// Batches that are read out of the ledger at a time.
 const LEDGER_PAGE: u32 = 200;
 
@@ -60,12 +64,6 @@ impl<L: LeaseStore> Reconciler<L> {
                 partition.step.begin();
                 partition.holder = Some(owner.holder);
                 self.expected.insert(owner.holder, deadline);
-            }
-        }
-        // What was claimed before and is held by nobody now may still be in the hands of a lost agent.
-        for partition in self.run.entities.iter().flat_map(|entity| entity.all()) {
-            if partition.step == Step::OPEN && partition.token > 0 {
-                self.unsealed.insert(partition.partition_id);
             }
         }
         Ok(())
@@ -128,7 +126,6 @@ impl<L: LeaseStore> Reconciler<L> {
             for partition in entity.all_mut().filter(|part| part.holder == Some(holder)) {
                 partition.holder = None;
                 partition.in_flight = 0;
-                self.unsealed.insert(partition.partition_id);
                 let tries = partition.step.fail(now);
                 let words = format!(
                     "the agents that worked on a partition of {name} were lost {tries} times"
@@ -142,10 +139,25 @@ impl<L: LeaseStore> Reconciler<L> {
         }
         if self.snapshot_holder == Some(holder) && !self.is_read() {
             self.snapshot_holder = None;
+            self.former_holder = Some(holder);
             self.follow(crate::intake::Consequence::RenewSnapshot)
                 .await?;
         }
         Ok(())
+    }
+
+    /// Keeps the snapshot in two agents' hands, where there are two.
+    pub(super) fn share_snapshot(&mut self) {
+        let now = self.begun.elapsed();
+        while self.sharing.try_join_next().is_some() {}
+        let is_needed = self.snapshot_holder.is_some() && self.ending.is_none() && !self.is_read();
+        if !is_needed || !self.sharing.is_empty() || now < self.share_next {
+            return;
+        }
+        if let Some(sharing) = self.job.share_snapshot() {
+            self.share_next = now + SHARE_AGAIN;
+            self.sharing.spawn(sharing);
+        }
     }
 
     /// Gives up on agents that own partitions and did not dial in time.
@@ -165,6 +177,10 @@ impl<L: LeaseStore> Reconciler<L> {
 
     /// Reads reports that were lost out of the destination's ledger. What cannot be read now is read later.
     pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
+        if self.behind.is_empty() || !self.catching_up.can_begin(self.begun.elapsed()) {
+            return Ok(());
+        }
+        self.catching_up = Step::OPEN;
         for partition_id in std::mem::take(&mut self.behind) {
             match self.read_ledger(partition_id).await {
                 Ok(()) => {}
@@ -172,6 +188,8 @@ impl<L: LeaseStore> Reconciler<L> {
                 Err(failure) => {
                     tracing::warn!(%partition_id, reason = %failure, "the ledger cannot be read yet");
                     self.behind.insert(partition_id);
+                    let delay = self.backoff.delay(4, rand::random());
+                    self.catching_up.fail(self.begun.elapsed() + delay);
                 }
             }
         }
@@ -211,25 +229,31 @@ impl<L: LeaseStore> Reconciler<L> {
         for partition in partitions.filter(|part| part.holder.is_some() && part.step.is_running()) {
             tracing::warn!(partition_id = %partition.partition_id, "a partition was not given back in time");
             partition.step.reopen();
-            partition.holder = None;
+            if let Some(holder) = partition.holder.take() {
+                self.job.crew.take_from(holder, partition.partition_id);
+            }
             partition.in_flight = 0;
-            self.unsealed.insert(partition.partition_id);
         }
     }
 
-    /// Fences the partitions whose holders are gone: whatever they still send is refused from now on.
+    /// Fences every partition that was ever claimed and is not done: its holder may be gone, or wait for a
+    /// commit whose answer is lost. Whatever is still under way is refused from now on.
     pub(super) async fn seal(&mut self) -> Result<(), Failure> {
-        let open = |id: &Uuid| {
-            self.run
-                .entities
-                .iter()
-                .flat_map(|entity| entity.all())
-                .any(|part| part.partition_id == *id && part.step != Step::Done)
-        };
-        let partitions: Vec<Uuid> = self.unsealed.iter().copied().filter(open).collect();
-        if partitions.is_empty() {
-            return Ok(());
+        let open: Vec<Uuid> = self
+            .run
+            .entities
+            .iter()
+            .flat_map(EntityWork::all)
+            .filter(|part| part.token > 0 && part.step != Step::Done)
+            .map(|part| part.partition_id)
+            .collect();
+        for partitions in open.chunks(SEALED_TOGETHER) {
+            self.seal_some(partitions.to_vec()).await?;
         }
+        Ok(())
+    }
+
+    async fn seal_some(&mut self, partitions: Vec<Uuid>) -> Result<(), Failure> {
         let token = self
             .links
             .lease
@@ -242,10 +266,7 @@ impl<L: LeaseStore> Reconciler<L> {
             token,
         };
         match self.job.ask(query, SHORT).await? {
-            QueryAnswer::Done => {
-                self.unsealed.clear();
-                Ok(())
-            }
+            QueryAnswer::Done => Ok(()),
             _ => Err(misfit()),
         }
     }

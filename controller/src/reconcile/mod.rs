@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::failure::{Failure, FailureKind, Policy, policy};
 use proto::domain::frame::{AgentFrame, QueryAnswer};
 use proto::domain::record::EntityStatus;
 use proto::lease::{Control, Leadership, LeaseStore};
@@ -97,12 +97,17 @@ pub struct Reconciler<L> {
     /// The source or its snapshot was lost: held again before anything more is assigned.
     renewal: Step,
     snapshot_holder: Option<Uuid>,
+    /// Who held the snapshot and may dial again: while it is alive nobody else is asked for one.
+    former_holder: Option<Uuid>,
+    /// Has another agent hold the snapshot, too; and when that is looked at next.
+    sharing: JoinSet<()>,
+    share_next: Moment,
     /// Agents that own partitions and are not connected yet, and until when they are waited for.
     expected: BTreeMap<Uuid, Duration>,
     /// Partitions whose batches are to be read out of the ledger.
     behind: BTreeSet<Uuid>,
-    /// Partitions whose holder is gone without a word while the run was to pause.
-    unsealed: BTreeSet<Uuid>,
+    /// When they can be read again.
+    catching_up: Step,
     /// When the seal can be tried again.
     sealing: Step,
     /// Claims are allowed.
@@ -127,9 +132,12 @@ impl<L: LeaseStore> Reconciler<L> {
             ending: None,
             renewal: Step::Done,
             snapshot_holder,
+            former_holder: None,
+            sharing: JoinSet::new(),
+            share_next: Moment::ZERO,
             expected: BTreeMap::new(),
             behind: BTreeSet::new(),
-            unsealed: BTreeSet::new(),
+            catching_up: Step::OPEN,
             sealing: Step::OPEN,
             is_open: false,
             drained_by: Moment::MAX,
@@ -184,7 +192,10 @@ impl<L: LeaseStore> Reconciler<L> {
                     Some(news) => self.hear(news).await?,
                     None => return Ok((Ending::Abandoned, self.job)),
                 },
-                Some(done) = self.steps.join_next() => self.step_ended(done).await?,
+                Some(done) = self.steps.join_next() => match done {
+                    Err(error) if error.is_cancelled() => {}
+                    done => self.step_ended(done).await?,
+                },
                 _ = ticks.tick() => self.tick().await?,
             }
         }
@@ -198,6 +209,10 @@ impl<L: LeaseStore> Reconciler<L> {
                 self.set_open(true).await?;
                 self.is_open = true;
                 Ok(())
+            }
+            // Resumed before it was paused: another supervisor begins.
+            Wish::Run if self.ending == Some(Ending::Paused) => {
+                self.stop(Ending::Interrupted).await
             }
             Wish::Run | Wish::Abandon => Ok(()),
         }
@@ -238,11 +253,7 @@ impl<L: LeaseStore> Reconciler<L> {
             }
             Consequence::Exclude { holder, failure } => {
                 self.job.crew.reject(holder, &failure);
-                if self.job.crew.has_agents() {
-                    return Ok(());
-                }
-                let entity = None;
-                self.stop(Ending::Blocked { entity, failure }).await
+                self.block_where_nobody_fits().await
             }
             Consequence::RenewSnapshot => {
                 if self.renewal == Step::Done {
@@ -253,6 +264,20 @@ impl<L: LeaseStore> Reconciler<L> {
             Consequence::Block { entity, failure } => {
                 self.stop(Ending::Blocked { entity, failure }).await
             }
+        }
+    }
+
+    /// Whoever is there cannot work on it, all for the same reason, and that is the operator's to mend.
+    /// Otherwise somebody may still turn out to fit.
+    async fn block_where_nobody_fits(&mut self) -> Result<(), Failure> {
+        let crew = &self.job.crew;
+        let fault = crew.common_fault().filter(|_| !crew.has_agents());
+        match fault {
+            Some(failure) if policy(failure.kind).0 == Policy::Operator => {
+                let entity = None;
+                self.stop(Ending::Blocked { entity, failure }).await
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -269,6 +294,10 @@ impl<L: LeaseStore> Reconciler<L> {
             }
             (Some(Ending::Blocked { failure, .. }), Ending::Paused) => {
                 info!(reason = %failure, "the run was about to block and pauses");
+                self.ending = Some(ending);
+            }
+            // The latest wish counts.
+            (Some(Ending::Paused | Ending::Interrupted), Ending::Paused | Ending::Interrupted) => {
                 self.ending = Some(ending);
             }
             (Some(_), _) => {}
@@ -296,8 +325,12 @@ impl<L: LeaseStore> Reconciler<L> {
         }
         let now = self.begun.elapsed();
         let is_pausing = self.ending == Some(Ending::Paused);
-        if is_pausing && now >= self.drained_by {
+        if self.ending.is_some() && now >= self.drained_by {
             self.take_back();
+            if !is_pausing {
+                // What they still build is found and ended by the next preparation.
+                self.steps.abort_all();
+            }
         }
         if self.run.running() > 0 || !self.steps.is_empty() {
             return Ok(None);

@@ -14,6 +14,7 @@ impl<L: LeaseStore> Reconciler<L> {
     /// Persists what was reported and shows where the run stands.
     pub(super) async fn tick(&mut self) -> Result<(), Failure> {
         self.job.crew.vet_newcomers();
+        self.block_where_nobody_fits().await?;
         self.give_up_expected().await?;
         self.catch_up().await?;
         self.observe();
@@ -35,6 +36,7 @@ impl<L: LeaseStore> Reconciler<L> {
             self.complete_entity(&entity).await?;
         }
         self.begin_entities().await?;
+        self.share_snapshot();
         self.show();
         Ok(())
     }

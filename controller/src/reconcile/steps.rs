@@ -8,11 +8,13 @@ use proto::lease::{Assigned, LeaseError, LeaseStore, PartitionKey};
 use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 
-use super::{Ending, Reconciler};
+use super::{Ending, Reconciler, Wish};
 use crate::era::lease_failure;
 use crate::intake::{Consequence, consequence};
 use crate::schedule::{Action, Step};
 
+/// How often it is looked whether the agent that held the snapshot is back.
+const RETURNS: Duration = Duration::from_millis(500);
 /// Rebuilds of large tables take their time.
 const REBUILD_DEADLINE: Duration = Duration::from_secs(12 * 3600);
 
@@ -47,10 +49,25 @@ impl<L: LeaseStore> Reconciler<L> {
         if self.run.running() > 0 || !self.renewal.can_begin(now) {
             return Ok(false);
         }
+        if self.may_return().await {
+            self.renewal = Step::Open {
+                tries: self.renewal.tries(),
+                not_before: now + RETURNS,
+            };
+            return Ok(false);
+        }
         let is_read = self.is_read();
-        match self.job.order_run(is_read).await {
+        let mut wishes = self.links.wishes.clone();
+        let ordered = tokio::select! {
+            biased;
+            // It is heeded first; what was ordered is ordered again then.
+            _ = wishes.wait_for(|wish| *wish != Wish::Run) => return Ok(false),
+            ordered = self.job.order_run(is_read) => ordered,
+        };
+        match ordered {
             Ok(ordered) => {
                 self.renewal = Step::Done;
+                self.former_holder = None;
                 self.snapshot_holder = ordered.snapshot_holder;
                 self.note(ordered.note);
                 if ordered.is_new_snapshot {
@@ -77,6 +94,21 @@ impl<L: LeaseStore> Reconciler<L> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether the agent that held the snapshot lives and only lost its stream: another snapshot would not
+    /// show the same rows.
+    async fn may_return(&mut self) -> bool {
+        let Some(former) = self.former_holder else {
+            return false;
+        };
+        if !self.job.crew.snapshot_holders().is_empty() {
+            return false;
+        }
+        match self.links.lease.agents().await {
+            Ok(alive) => alive.iter().any(|agent| agent.holder == former),
+            Err(_) => true,
+        }
     }
 
     async fn begin(&mut self, action: Action) -> Result<(), Failure> {

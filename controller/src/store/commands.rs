@@ -1,6 +1,8 @@
 //! Commands of operators: each is done once, however often it is asked, and only to the migration that the
 //! operator has seen.
 
+use std::collections::BTreeSet;
+
 use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use serde_json::{Value, json};
@@ -101,6 +103,14 @@ impl Store {
     pub async fn active_migrations(&self) -> Result<Vec<MigrationOrchestration>, StoreError> {
         transact!(&self.pool, "list active migrations", |conn| {
             Ok(migration_orchestration::list_active(conn).await?)
+        })
+    }
+
+    /// Migrations that may go on, also those that are paused or blocked.
+    pub async fn under_way(&self) -> Result<BTreeSet<Uuid>, StoreError> {
+        transact!(&self.pool, "list migrations under way", |conn| {
+            let ids = migration_orchestration::list_under_way(conn).await?;
+            Ok(ids.into_iter().collect())
         })
     }
 }

@@ -4,12 +4,16 @@
 //! data: it is stored, hashed and sent to agents as it is. Its [`CODEC_VERSION`] is part of every
 //! entity hash, so that an agent which would read it differently refuses it.
 
+mod target;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
+pub use target::{ConflictRule, IdRule, MatchRule};
 
 mod shapes;
 
@@ -78,6 +82,10 @@ pub struct CompiledEntity {
     pub columns: Vec<WriteColumn>,
     /// What the id map stores for a row.
     pub id: IdRule,
+    /// Rows that are there already and give their ids, computed once before the first row is written.
+    pub matches: Option<MatchRule>,
+    /// What happens where the destination already has a row of that key.
+    pub on_conflict: ConflictRule,
     /// Verdicts that the SELECT gives as bits of the fault field, index = bit; those of `orphans` the
     /// agent gives.
     pub faults: Vec<Fault>,
@@ -261,6 +269,31 @@ pub enum AgentOp {
     ParseJson,
     /// text → jsonb (refuses `\u0000`, which PostgreSQL cannot hold).
     ParseJsonb,
+    /// text → text: Unicode normal form C.
+    Nfc,
+    /// text → text: a valid telephone number as `+` and digits.
+    Phone {
+        /// Country of a number without a country code.
+        region: Option<String>,
+    },
+    /// text → text: the hash of its UTF-8 form in hexadecimal digits.
+    Hash(Digest),
+    /// text → text: likewise keyed.
+    Hmac {
+        /// The hash.
+        digest: Digest,
+        /// Where the agent finds the key (`env:NAME`); the key itself is in no plan.
+        key_from: String,
+    },
+    /// text → text: `*` for every character but the last ones.
+    Mask {
+        /// How many characters stay.
+        keep_last: u32,
+    },
+    /// anything → text: [`REDACTED`].
+    Redact,
+    /// json → text, as `#>>` reads it: names of members and numbers of elements; NULL where nothing is.
+    JsonGet(Vec<String>),
 }
 
 /// The one vocabulary for what does not fit.
@@ -275,27 +308,6 @@ pub enum RowAction {
     SetNull,
     /// This text takes the value's place: the step's own operation turns it into the binary form.
     Default(String),
-}
-
-/// What the id map stores, and which destination column holds the row's key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdRule {
-    /// `column` is `uuid5` of the source key.
-    Uuid5 {
-        /// Destination column.
-        column: String,
-    },
-    /// `column` keeps the source key; the id map holds its uuid5 and the key as metadata.
-    Keep {
-        /// Destination column.
-        column: String,
-    },
-    /// A join table: identity is its key columns; the id map holds the uuid5 of the source key.
-    None {
-        /// Destination columns that identify a row.
-        columns: Vec<String>,
-    },
 }
 
 /// A verdict of the SELECT on a row: one bit of the fault field.

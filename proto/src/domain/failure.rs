@@ -201,6 +201,8 @@ pub fn sql_action(sqlstate: &str) -> SqlAction {
         "25006" => return A::BlockRun(FailureKind::Exhausted),
         "42501" => return A::BlockEntity(FailureKind::Denied),
         "53300" => return A::Retry,
+        // The server ended a session that stood still inside a transaction.
+        "25P03" | "25P04" => return A::UnknownOutcome,
         _ => {}
     }
     match sqlstate.get(..2).unwrap_or_default() {

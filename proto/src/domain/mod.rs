@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number; `now` and randomness come in as
 //! arguments.
 
+mod agent_op;
 pub mod catalog;
 pub mod compile;
 pub mod compiled;

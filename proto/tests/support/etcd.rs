@@ -21,6 +21,9 @@ pub struct Etcd {
     initial_cluster: String,
     /// Two clusters that happen on the same ports must not take each other for their own.
     token: Uuid,
+    /// Folder of `ca.pem`, `server.pem` and `server.key`, where clients must come with a certificate.
+    certificates: Option<PathBuf>,
+    health_port: u16,
     running: Option<Running>,
 }
 
@@ -35,9 +38,18 @@ impl Etcd {
         Self::start_cluster(1).await.remove(0)
     }
 
+    /// A cluster of one that takes only clients with a certificate of its authority.
+    pub async fn start_secured(certificates: PathBuf) -> Self {
+        Self::start_members(1, Some(certificates)).await.remove(0)
+    }
+
     /// A cluster of several members, ready when this returns.
     pub async fn start_cluster(size: usize) -> Vec<Self> {
-        let ports = free_ports(2 * size);
+        Self::start_members(size, None).await
+    }
+
+    async fn start_members(size: usize, certificates: Option<PathBuf>) -> Vec<Self> {
+        let ports = free_ports(3 * size);
         let name = |at: usize| format!("m{at}");
         let token = Uuid::new_v4();
         let peers: Vec<String> = (0..size)
@@ -51,6 +63,8 @@ impl Etcd {
                 dir: std::env::temp_dir().join(format!("drover-etcd-{}", Uuid::new_v4())),
                 initial_cluster: peers.join(","),
                 token,
+                certificates: certificates.clone(),
+                health_port: ports[2 * size + at],
                 running: None,
             })
             .collect();
@@ -63,7 +77,11 @@ impl Etcd {
 
     /// Where clients reach it.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        let scheme = match self.certificates {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.client_port)
     }
 
     /// Kills it (SIGKILL) and keeps its data.
@@ -113,11 +131,20 @@ impl Etcd {
         );
         let (dir, name) = (self.dir.display(), &self.name);
         let (cluster, token) = (&self.initial_cluster, &self.token);
+        let health = self.health_port;
+        let security = match &self.certificates {
+            Some(folder) => format!(
+                "--client-cert-auth --trusted-ca-file {0}/ca.pem --cert-file {0}/server.pem --key-file {0}/server.key",
+                folder.display()
+            ),
+            None => String::new(),
+        };
         let script = format!(
             r#"etcd --name {name} --data-dir {dir} \
                 --listen-client-urls {client} --advertise-client-urls {client} \
                 --listen-peer-urls {peer} --initial-advertise-peer-urls {peer} \
                 --initial-cluster {cluster} --initial-cluster-token {token} \
+                --listen-metrics-urls http://127.0.0.1:{health} {security} \
                 --heartbeat-interval 50 --election-timeout 500 >{dir}.log 2>&1 </dev/null &
             pid=$!
             echo $pid
@@ -151,7 +178,7 @@ impl Etcd {
     }
 
     fn is_healthy(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.client_port)) else {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.health_port)) else {
             return false;
         };
         let wait = Some(Duration::from_millis(500));

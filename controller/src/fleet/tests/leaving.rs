@@ -161,3 +161,21 @@ async fn an_expelled_process_that_dials_again_at_once_has_lost_what_it_held_and_
     assert!(inbox.try_recv().is_err());
     assert!(fleet.line(stay.holder).is_some());
 }
+
+#[tokio::test]
+async fn a_process_that_was_away_is_still_draining() {
+    let fleet = fleet();
+    let _earlier = connect(&fleet, hello(ONE, "one")).await;
+    fleet.set_duty(ONE, Duty::Draining);
+    fleet.expel(ONE);
+    assert!(fleet.members().is_empty());
+    let mut agent = connect(&fleet, hello(ONE, "one")).await;
+    let drain = ControllerFrame::Drain { migration_id: None };
+    assert_eq!(agent.order().await, drain);
+    assert_eq!(fleet.members()[0].duty, Duty::Draining);
+    // Another process of that name is a new one.
+    drop(agent);
+    until_disconnected(&fleet, ONE).await;
+    let _next = connect(&fleet, hello(TWO, "one")).await;
+    assert_eq!(fleet.members()[0].duty, Duty::Active);
+}

@@ -154,6 +154,16 @@ pub async fn list_active(
     rows.iter().map(record).collect()
 }
 
+/// Ids of all migrations that are under way, also those that stand still.
+pub async fn list_under_way(conn: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select id from migration_orchestration
+         where deleted_at is null and status in ('running', 'rolling_back')",
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Hides a migration; false when it is under way, or hidden already.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query(

@@ -105,7 +105,7 @@ fn writable<'a>(
         return scope.problem(path, message);
     }
     match &child.id {
-        Some(IdRule::Uuid5 { column: id } | IdRule::Keep { column: id }) if id == name => scope
+        Some(IdRule::Uuid5 { column: id, .. } | IdRule::Keep { column: id }) if id == name => scope
             .problem(
                 path,
                 "is the id, which is written by itself; leave the rule out",
@@ -298,9 +298,11 @@ fn assign(
     let named = |message| format!("destination column is {}: {message}", column.ty.sql);
     let draft = scope.noted(&target.path, result.map_err(named))?;
     let sets_null = |step: &super::super::compiled::AgentStep| step.on_error == RowAction::SetNull;
-    if column.not_null && draft.agent.last().is_some_and(sets_null) {
+    if column.not_null
+        && let Some(step) = draft.agent.iter().find(|step| sets_null(step))
+    {
         let message = format!("column \"{}\" is NOT NULL", column.name);
-        return scope.problem(&format!("{path}.on_error"), message);
+        return scope.problem(&format!("{}.on_error", step.path), message);
     }
     Some(draft)
 }

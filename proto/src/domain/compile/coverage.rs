@@ -13,7 +13,7 @@ use super::resolve::Resolved;
 /// NOT NULL columns without a default that nothing writes.
 pub(super) fn check_destination(scope: &Scope<'_>, entity: &Resolved<'_>, table: &Table) {
     let id = match &entity.id {
-        Some(IdRule::Uuid5 { column } | IdRule::Keep { column }) => Some(column.as_str()),
+        Some(IdRule::Uuid5 { column, .. } | IdRule::Keep { column }) => Some(column.as_str()),
         Some(IdRule::None { .. }) | None => None,
     };
     for column in &table.columns {
@@ -35,7 +35,14 @@ pub(super) fn check_destination(scope: &Scope<'_>, entity: &Resolved<'_>, table:
 }
 
 /// Source columns that are neither mapped nor dropped, and drops that make no sense.
-pub(super) fn check_source(scope: &Scope<'_>, entity: &Resolved<'_>, rules: &[Rule<'_>]) {
+///
+/// `matched` are columns that a natural key is made of.
+pub(super) fn check_source(
+    scope: &Scope<'_>,
+    entity: &Resolved<'_>,
+    rules: &[Rule<'_>],
+    matched: &BTreeSet<String>,
+) {
     let dropped = &entity.entity.drop_source_columns;
     let used: BTreeSet<&str> = rules
         .iter()
@@ -58,6 +65,8 @@ pub(super) fn check_source(scope: &Scope<'_>, entity: &Resolved<'_>, rules: &[Ru
         } else if let Some(rule) = rules.iter().find(|rule| rule.columns.contains(&name.0)) {
             let message = format!("is used by the rule of \"{}\"", rule.column.name);
             scope.log.add(path, message);
+        } else if matched.contains(&name.0) {
+            scope.log.add(path, "is used by the natural key");
         }
     }
     if entity.is_unmapped_ignored || rules.len() < entity.entity.transformation_rules.iter().count()
@@ -68,6 +77,7 @@ pub(super) fn check_source(scope: &Scope<'_>, entity: &Resolved<'_>, rules: &[Ru
     for column in &scope.table.columns {
         let name = column.name.as_str();
         let is_known = used.contains(name)
+            || matched.contains(name)
             || scope.key.iter().any(|key| key == name)
             || dropped.iter().any(|dropped| dropped.0 == name)
             || rules.iter().any(|rule| rule.mentioned.contains(name))

@@ -10,7 +10,7 @@ use super::column::{self, Rule, RuleValue};
 use super::fields::Fields;
 use super::reference::Reference;
 use super::resolve::Resolved;
-use super::{Context, coverage, faults, hash, joins, key, needs};
+use super::{Context, conflict, coverage, faults, hash, joins, key, like, matching, needs};
 
 mod shapes;
 
@@ -40,6 +40,7 @@ pub(super) fn compile<'a>(
         timezone: entity.timezone,
         on_row_error: &entity.on_row_error,
         expressions: &context.source.expressions,
+        server_version: context.source.server_version,
         log: context.log,
     };
     let filter = entity.entity.filter.as_ref();
@@ -47,14 +48,20 @@ pub(super) fn compile<'a>(
     let join = joins::rule(entity, &joined, &key_names);
     let rules = column::compile_all(&scope, entity, all, destination);
     coverage::check_destination(&scope, entity, destination);
-    coverage::check_source(&scope, entity, &rules);
+    let matching = matching::compile(&scope, entity, destination);
+    if let Some(matching) = &matching {
+        coverage::check_source(&scope, entity, &rules, &matching.columns);
+    }
     let snapshot = coverage::snapshot(&scope, entity, &rules, destination);
     let mut parts = Assembly::new(entity)?;
     // First, so that its verdict is: the other checks see one of the rows.
     let (join, several) = join.unzip();
     parts.drafts.extend(several.flatten());
     let id = entity.id.clone()?;
-    parts.write_id(&scope, entity, &id, destination);
+    match like::compile(&scope, entity, all, destination) {
+        Some(rule) => parts.write_rule(entity, &rule),
+        None => parts.write_id(&scope, entity, &id, destination),
+    }
     for rule in &rules {
         parts.write_rule(entity, rule);
     }
@@ -63,6 +70,7 @@ pub(super) fn compile<'a>(
     if context.log.count() > before {
         return None;
     }
+    let on_conflict = conflict::compile(&scope, entity, &id, (destination, &parts.columns))?;
     let order = |column: &WriteColumn| {
         destination
             .columns
@@ -110,6 +118,8 @@ pub(super) fn compile<'a>(
         destination: destination.name.clone(),
         columns: parts.columns,
         id,
+        matches: matching?.rule,
+        on_conflict,
         faults: verdicts,
         orphans,
         parents: parts.parents,
@@ -164,11 +174,13 @@ impl Assembly {
         destination: &Table,
     ) {
         match id {
-            IdRule::Uuid5 { column } => {
-                let parts = self.own_key();
+            IdRule::Uuid5 {
+                column,
+                entity: named,
+            } => {
                 let call = IdCall {
-                    entity: entity.name().to_owned(),
-                    parts,
+                    entity: named.clone(),
+                    parts: self.own_key(),
                 };
                 self.columns.push(WriteColumn {
                     name: column.clone(),
@@ -266,7 +278,7 @@ impl Assembly {
             (Some(draft), _) => self.write_draft(&column, draft),
             (None, _) => {
                 let call = IdCall {
-                    entity: reference.parent.clone(),
+                    entity: reference.named.clone(),
                     parts: parts.clone(),
                 };
                 self.columns.push(WriteColumn {

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::super::compiled::{
-    AgentOp, CompiledEntity, Fault, IdCall, IdRule, KeyPart, OrphanAction, RowAction, ValueRule,
+    AgentOp, CompiledEntity, Digest, Fault, IdCall, IdRule, KeyPart, OrphanAction, REDACTED,
+    RowAction, ValueRule,
 };
 
 /// What the SELECT and the agent do for an entity.
@@ -94,7 +95,22 @@ fn name(field: usize) -> String {
 
 fn id_words(entity: &CompiledEntity) -> String {
     match &entity.id {
-        IdRule::Uuid5 { column } => format!("{column} is a uuid5 of the key"),
+        IdRule::Uuid5 {
+            column,
+            entity: name,
+        } if *name != entity.entity => {
+            format!("{column} is the id of the same key in {name}")
+        }
+        IdRule::Uuid5 { column, .. } => match &entity.matches {
+            Some(rule) => {
+                let names: Vec<&str> = rule.columns.iter().map(|it| it.name.as_str()).collect();
+                let names = names.join(" and ");
+                format!(
+                    "{column} is that of the row with the same {names}, else a uuid5 of the key"
+                )
+            }
+            None => format!("{column} is a uuid5 of the key"),
+        },
         IdRule::Keep { column } => format!("{column} keeps the key"),
         IdRule::None { columns } => {
             format!("none: {} identify a row", columns.join(", "))
@@ -137,12 +153,12 @@ fn value_words(value: &ValueRule) -> Vec<String> {
         ValueRule::Ids(call) => vec![format!("ids of {} {}", call.entity, name(call.part.field))],
         ValueRule::Steps { field, steps } => {
             let mut words = vec![name(*field)];
-            words.extend(steps.iter().map(|step| {
-                format!(
-                    "{}, else {}",
-                    op_words(&step.op),
-                    action_words(&step.on_error)
-                )
+            words.extend(steps.iter().map(|step| match step.op.can_fail() {
+                true => {
+                    let otherwise = action_words(&step.on_error);
+                    format!("{}, else {otherwise}", op_words(&step.op))
+                }
+                false => op_words(&step.op),
             }));
             words
         }
@@ -155,13 +171,32 @@ fn call_words(call: &IdCall) -> String {
     format!("id of {} {}", call.entity, parts.join(":"))
 }
 
-fn op_words(op: &AgentOp) -> &'static str {
+fn op_words(op: &AgentOp) -> String {
     match op {
-        AgentOp::Email => "an e-mail address, trimmed and in lower case",
-        AgentOp::ParseDate => "a date YYYY-MM-DD",
-        AgentOp::ParseTimestamp => "a timestamp in ISO 8601",
-        AgentOp::ParseTimestamptz => "a timestamp with offset in ISO 8601",
-        AgentOp::ParseJson | AgentOp::ParseJsonb => "JSON",
+        AgentOp::Email => "an e-mail address, trimmed and in lower case".to_owned(),
+        AgentOp::ParseDate => "a date YYYY-MM-DD".to_owned(),
+        AgentOp::ParseTimestamp => "a timestamp in ISO 8601".to_owned(),
+        AgentOp::ParseTimestamptz => "a timestamp with offset in ISO 8601".to_owned(),
+        AgentOp::ParseJson | AgentOp::ParseJsonb => "JSON".to_owned(),
+        AgentOp::Nfc => "in Unicode normal form C".to_owned(),
+        AgentOp::Phone { region: None } => "a telephone number with country code".to_owned(),
+        AgentOp::Phone {
+            region: Some(region),
+        } => format!("a telephone number, of {region} without country code"),
+        AgentOp::Hash(digest) => format!("its {} hash", digest_words(*digest)),
+        AgentOp::Hmac { digest, key_from } => {
+            format!("its {} hash with the key {key_from}", digest_words(*digest))
+        }
+        AgentOp::Mask { keep_last } => format!("* but for the last {keep_last} characters"),
+        AgentOp::Redact => format!("\"{REDACTED}\""),
+        AgentOp::JsonGet(parts) => format!("what it has at {}", parts.join(".")),
+    }
+}
+
+fn digest_words(digest: Digest) -> &'static str {
+    match digest {
+        Digest::Sha256 => "SHA-256",
+        Digest::Sha512 => "SHA-512",
     }
 }
 

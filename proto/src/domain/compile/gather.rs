@@ -22,6 +22,8 @@ pub(super) struct Gathered {
 pub(super) struct References {
     /// The entity.
     pub parent: String,
+    /// Entity that names the parent's ids: itself, or the one whose ids it shares.
+    pub named: String,
     /// How a key of the array reads as text.
     pub text: KeyText,
     /// The keys become ids; else they are written as they are.
@@ -238,6 +240,10 @@ fn references(
         let words = "an array of references to the entity's own rows is not supported yet";
         return inner.problem(path, words);
     }
+    if !fk.by.is_empty() {
+        let words = "an element of an array refers by the key; by is not supported yet here";
+        return inner.problem(&format!("{path}.by"), words);
+    }
     let (keys, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
     let ([key], None) = (keys.as_slice(), &fk.cols) else {
         return inner.problem(
@@ -323,6 +329,7 @@ fn references(
     array.faults = faults;
     let references = References {
         parent: parent.name().to_owned(),
+        named: parent.named().to_owned(),
         text,
         is_id,
         dropped,

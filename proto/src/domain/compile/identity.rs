@@ -13,7 +13,8 @@ pub(super) fn resolve(
     table: &Table,
     path: &str,
 ) -> Option<IdRule> {
-    let kind = entity.id.as_ref().map_or(&IdKind::Uuid5, |id| &id.kind);
+    let root = root(context, entity, path)?;
+    let kind = kind_of(root);
     match kind {
         IdKind::None => none(context, entity, table, path),
         IdKind::Keep => {
@@ -35,9 +36,54 @@ pub(super) fn resolve(
             }
             Some(IdRule::Uuid5 {
                 column: column.name.clone(),
+                entity: root.entity.to_string(),
             })
         }
     }
+}
+
+/// Where the ids of an entity come from, by its own words.
+fn kind_of(entity: &Entity) -> &IdKind {
+    let kind = entity.id.as_ref().and_then(|id| id.kind.as_ref());
+    kind.unwrap_or(&IdKind::Uuid5)
+}
+
+/// The entity whose ids an entity has, behind every `like`: itself where there is none.
+fn root<'a>(context: &Context<'a>, entity: &'a Entity, path: &str) -> Option<&'a Entity> {
+    let like = |one: &'a Entity| one.id.as_ref().and_then(|id| id.like.as_ref());
+    let path = format!("{path}.id.like");
+    let mut seen = vec![&*entity.entity];
+    let mut root = entity;
+    while let Some(name) = like(root) {
+        if seen.contains(&&*name.0) {
+            seen.push(&name.0);
+            let message = format!("goes in a circle: {}", seen.join(" → "));
+            context.log.add(path, message);
+            return None;
+        }
+        seen.push(&name.0);
+        // A name that the plan does not have is noted by its reader.
+        root = context
+            .plan
+            .entities
+            .iter()
+            .find(|other| *other.entity == *name.0)?;
+    }
+    if std::ptr::eq(root, entity) {
+        return Some(root);
+    }
+    let own = entity.id.as_ref().and_then(|id| id.kind.as_ref());
+    let message = match (kind_of(root), own) {
+        (IdKind::None, _) => format!("rows of {} have no id (kind none)", &*root.entity),
+        (kind, Some(own)) if own != kind => format!(
+            "ids of {} are of kind {}; leave the kind out here",
+            &*root.entity,
+            kind.word()
+        ),
+        _ => return Some(root),
+    };
+    context.log.add(path, message);
+    None
 }
 
 /// The column that holds the id: the plan's, else the single-column primary key.

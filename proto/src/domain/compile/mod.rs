@@ -4,7 +4,9 @@
 //! every rule against both sides and makes of each entity one SELECT and a short list of agent-side
 //! steps.
 
+mod by;
 mod column;
+mod conflict;
 mod coverage;
 mod elements;
 mod entity;
@@ -16,12 +18,15 @@ mod hash;
 mod identity;
 mod joins;
 mod key;
+mod like;
+mod matching;
 mod needs;
 mod orphan;
 mod polymorphic;
 mod probe;
 mod reference;
 mod resolve;
+mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -90,48 +95,20 @@ pub fn compile(
     log.finish(compiled)
 }
 
-/// Several active entities with one destination table are not supported yet.
-fn one_source_each(context: &Context<'_>, all: &[Resolved<'_>]) {
-    let active: Vec<&Resolved<'_>> = all
-        .iter()
-        .filter(|one| one.entity.is_active.unwrap_or(true))
-        .collect();
-    for (index, entity) in active.iter().enumerate() {
-        let Some(table) = entity.destination else {
-            continue;
-        };
-        let earlier = active[..index].iter().find(|other| {
-            other
-                .destination
-                .is_some_and(|known| known.name == table.name)
-        });
-        if let Some(other) = earlier {
-            context.log.add(
-                format!("{}.destination_entity", entity.path),
-                format!(
-                    "{} is written by {} already; many sources for one table are not supported yet",
-                    table.name,
-                    other.name()
-                ),
-            );
-        }
-    }
-}
-
 /// Every entity in topological order; `None` with problems noted.
 fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
-    let resolved: Vec<Resolved<'_>> = context
+    let mut resolved: Vec<Resolved<'_>> = context
         .plan
         .entities
         .iter()
         .enumerate()
         .map(|(index, entity)| resolve::resolve(context, index, entity))
         .collect();
+    shared::settle(context, &mut resolved);
     let compiled: Vec<Option<CompiledEntity>> = resolved
         .iter()
         .map(|entity| entity::compile(context, &resolved, entity))
         .collect();
-    one_source_each(context, &resolved);
     let order = ordered(context, &resolved)?;
     let compiled: Vec<CompiledEntity> = compiled.into_iter().collect::<Option<_>>()?;
     Some(

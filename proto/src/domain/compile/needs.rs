@@ -6,7 +6,7 @@ use super::super::catalog::TableName;
 use super::super::plan::{Entity, Ordered, Step};
 use super::super::rules::{EntityRows, Others};
 use super::resolve::Resolved;
-use super::{Context, joins, polymorphic};
+use super::{Context, joins, matching, polymorphic};
 
 /// Names of the entities that come first: explicit ones and those behind foreign keys, never the
 /// entity itself where only a foreign key says so.
@@ -16,7 +16,8 @@ pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
         .dependency_entities
         .iter()
         .map(|name| name.0.as_str());
-    let mut behind_keys = Vec::new();
+    let like = entity.entity.id.as_ref().and_then(|id| id.like.as_ref());
+    let mut behind_keys: Vec<&str> = like.iter().map(|name| name.0.as_str()).collect();
     for (_, declared) in entity.entity.polymorphic.iter().flat_map(Ordered::iter) {
         behind_keys.extend(declared.types.iter().map(|(_, entity)| entity.0.as_str()));
     }
@@ -80,7 +81,10 @@ pub(super) fn beside(entity: &Entity) -> (Vec<TableName>, Vec<&str>) {
     for (_, declared) in entity.polymorphic.iter().flat_map(Ordered::iter) {
         tables.extend(polymorphic::type_table(declared, &source));
     }
-    for (_, pipeline) in entity.transformation_rules.iter() {
+    let matched = matching::pipelines(entity)
+        .into_iter()
+        .flat_map(Ordered::iter);
+    for (_, pipeline) in entity.transformation_rules.iter().chain(matched) {
         pipeline.walk(&mut |entry| match &entry.step {
             Step::Lookup(lookup) => {
                 tables.extend(lookup.table.as_ref().map(|name| TableName::parse(name)));

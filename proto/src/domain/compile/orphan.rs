@@ -75,9 +75,25 @@ pub(super) fn keys(parent: &Resolved<'_>, key: &[&Column], parts: &[Draft]) -> O
     ))
 }
 
+/// What the error row of an orphan says.
+pub(super) fn words(parent: &Resolved<'_>) -> String {
+    let filtered = if joins::leaves_out(parent.entity) {
+        " or is filtered out"
+    } else {
+        ""
+    };
+    let name = parent.name();
+    format!("refers to a row of {name} that does not exist{filtered}")
+}
+
 /// A validated foreign key of the source from these very columns to the parent's key, with no
 /// filter on the parent.
-fn is_guaranteed(child: &Table, parent: &Resolved<'_>, key: &[&Column], parts: &[Draft]) -> bool {
+pub(super) fn is_guaranteed(
+    child: &Table,
+    parent: &Resolved<'_>,
+    key: &[&Column],
+    parts: &[Draft],
+) -> bool {
     let Some(target) = parent.source else {
         return false;
     };

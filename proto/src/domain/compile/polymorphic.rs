@@ -5,7 +5,7 @@ use super::super::compiled::{Fault, IdRule, RowAction};
 use super::super::plan::{Polymorphic, TypesFrom, Unfit, suggest};
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert};
 use super::resolve::Resolved;
-use super::{joins, orphan, reference};
+use super::{orphan, reference};
 
 /// Django's table of types.
 const CONTENT_TYPES: &str = "django_content_type";
@@ -14,12 +14,22 @@ const CONTENT_TYPES: &str = "django_content_type";
 pub(super) struct Reference {
     /// The `entity_type` of what it refers to.
     pub kind: Draft,
-    /// Per type: the entity, and its key where the row refers to one of it.
-    pub targets: Vec<(String, Draft)>,
+    /// Per type, the entity that it stands for.
+    pub targets: Vec<Target>,
     /// The reference as the targets keep their ids; none where those are uuid5.
     pub kept: Option<Draft>,
     /// Checks of the row.
     pub faults: Vec<DraftFault>,
+}
+
+/// One of the entities that a reference may be to.
+pub(super) struct Target {
+    /// The entity.
+    pub entity: String,
+    /// Entity that names its ids: itself, or the one whose ids it shares.
+    pub named: String,
+    /// Its key; NULL where the row refers to another.
+    pub part: Draft,
 }
 
 /// Where a reference is written.
@@ -126,15 +136,7 @@ pub(super) fn compile(scope: &Scope<'_>, place: &Place<'_>, name: &str) -> Optio
         let exists = orphan::exists(scope.table, kind.target, keys, &parts);
         let [mut part] = parts;
         if let Some(exists) = exists {
-            let filtered = if joins::leaves_out(kind.target.entity) {
-                " or is filtered out"
-            } else {
-                ""
-            };
-            let words = format!(
-                "refers to a row of {} that does not exist{filtered}",
-                kind.target.name()
-            );
+            let words = orphan::words(kind.target);
             match give_up(
                 format!("({} IS NOT NULL AND NOT {exists})", part.sql),
                 words,
@@ -160,7 +162,11 @@ pub(super) fn compile(scope: &Scope<'_>, place: &Place<'_>, name: &str) -> Optio
         };
         let entity_type = quote_literal(&kind.target.entity.entity_type);
         arms.push_str(&format!(" WHEN {whole} THEN {entity_type}::text"));
-        targets.push((kind.target.name().to_owned(), part));
+        targets.push(Target {
+            entity: kind.target.name().to_owned(),
+            named: kind.target.named().to_owned(),
+            part,
+        });
     }
     let mut kind = Draft::new(format!("(CASE{arms} END)"), Ty::Text(None));
     kind.known = Some(
@@ -187,8 +193,8 @@ pub(super) fn id(scope: &Scope<'_>, place: &Place<'_>, reference: Reference) -> 
     let column = Ty::of(&place.column.ty);
     let (mut made, mut kept) = (0, Vec::new());
     let mut faults = Vec::new();
-    for (name, part) in &reference.targets {
-        match target(name)?.id.as_ref()? {
+    for Target { entity, part, .. } in &reference.targets {
+        match target(entity)?.id.as_ref()? {
             IdRule::Uuid5 { .. } => made += 1,
             IdRule::Keep { .. } => {
                 let fit = Fit {
@@ -201,7 +207,7 @@ pub(super) fn id(scope: &Scope<'_>, place: &Place<'_>, reference: Reference) -> 
                 kept.push(value.sql);
             }
             IdRule::None { .. } => {
-                return scope.problem(path, format!("rows of {name} have no id (kind none)"));
+                return scope.problem(path, format!("rows of {entity} have no id (kind none)"));
             }
         }
     }

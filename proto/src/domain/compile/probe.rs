@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::catalog::{Probe, TableName};
-use super::super::plan::{ArrayAgg, Pipeline, Plan, Step};
-use super::super::rules::zone_probe;
-use super::{gather, joins, needs};
+use super::super::plan::{ArrayAgg, Ordered, Pipeline, Plan, Step};
+use super::super::rules::{regex_probe, zone_probe};
+use super::{gather, joins, matching, needs};
 
 /// Tables of the source and of the destination that the plan names, in plan order.
 pub fn tables(plan: &Plan) -> (Vec<TableName>, Vec<TableName>) {
@@ -52,7 +52,10 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
         if let Some(filter) = &entity.filter {
             found.sql(filter);
         }
-        for (_, pipeline) in entity.transformation_rules.iter() {
+        let matched = matching::pipelines(entity)
+            .into_iter()
+            .flat_map(Ordered::iter);
+        for (_, pipeline) in entity.transformation_rules.iter().chain(matched) {
             found.pipeline(pipeline);
         }
     }
@@ -109,6 +112,14 @@ impl Found<'_> {
                     if let Some(zone) = own.or(self.zone) {
                         self.probes.insert(zone_probe(self.table, zone));
                     }
+                }
+                Step::Regex(regex) => {
+                    self.probes.insert(regex_probe(self.table, regex));
+                }
+                Step::JsonBuild(members) => {
+                    members
+                        .iter()
+                        .for_each(|(_, pipeline)| self.pipeline(pipeline));
                 }
                 _ => {}
             }

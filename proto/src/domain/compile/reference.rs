@@ -5,12 +5,14 @@ use super::super::compiled::{Fault, IdRule, RowAction};
 use super::super::plan::{Fk, StepEntry, Unfit};
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert, literal, value_of};
 use super::resolve::Resolved;
-use super::{joins, orphan};
+use super::{by, orphan};
 
 /// A compiled reference.
 pub(super) struct Reference {
     /// The parent entity.
     pub parent: String,
+    /// Entity that names the parent's ids: itself, or the one whose ids it shares.
+    pub named: String,
     /// Parts of the parent's key, orphans settled.
     pub parts: Vec<Draft>,
     /// The column's value where the parent keeps its ids; else the id of `parts`.
@@ -58,6 +60,22 @@ pub(super) fn compile(
     let parts = parts(scope, rule)?;
     // What is wrong with the parent itself is noted there.
     let (key, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
+    let settled = if rule.fk.by.is_empty() {
+        of_key(scope, (child, parent), (key, id), parts, rule)?
+    } else {
+        by::resolve(scope, (child, parent), key, parts, rule)?
+    };
+    finish(scope, (parent, id), settled, rule)
+}
+
+/// A reference by the parent's key.
+fn of_key(
+    scope: &Scope<'_>,
+    (child, parent): (&Resolved<'_>, &Resolved<'_>),
+    (key, id): (&[&Column], &IdRule),
+    parts: Vec<Draft>,
+    rule: &FkRule<'_>,
+) -> Option<Settled> {
     if parts.len() != key.len() {
         let names: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
         let message = format!(
@@ -83,13 +101,25 @@ pub(super) fn compile(
         IdRule::Keep { .. } | IdRule::Uuid5 { .. } => orphan::keys(parent, key, &parts),
         IdRule::None { .. } => None,
     };
+    settle(scope, child, parent, (key, keys), parts, rule)
+}
+
+/// What the column holds: the parent's id, or its key where that is kept.
+fn finish(
+    scope: &Scope<'_>,
+    (parent, id): (&Resolved<'_>, &IdRule),
+    settled: Settled,
+    rule: &FkRule<'_>,
+) -> Option<Reference> {
     let Settled {
         parts,
         faults,
         orphan,
-    } = settle(scope, child, parent, (key, keys), parts, rule)?;
+    } = settled;
+    let mut named = parent.name();
     let kept = match id {
-        IdRule::Uuid5 { .. } => {
+        IdRule::Uuid5 { entity, .. } => {
+            named = entity;
             if Ty::of(&rule.column.ty) != Ty::Uuid {
                 let message = format!(
                     "column \"{}\" is {}, the ids of {} are uuid",
@@ -117,6 +147,7 @@ pub(super) fn compile(
     };
     Some(Reference {
         parent: parent.name().to_owned(),
+        named: named.to_owned(),
         parts,
         kept,
         faults,
@@ -208,10 +239,13 @@ pub(super) fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), 
 }
 
 /// A reference whose orphans are settled.
-struct Settled {
-    parts: Vec<Draft>,
-    faults: Vec<DraftFault>,
-    orphan: Option<Orphan>,
+pub(super) struct Settled {
+    /// Parts of the parent's key.
+    pub parts: Vec<Draft>,
+    /// Checks on the row.
+    pub faults: Vec<DraftFault>,
+    /// The agent's check.
+    pub orphan: Option<Orphan>,
 }
 
 /// Puts the orphan's rule into effect: in the agent where it can know the parent's keys.
@@ -250,11 +284,6 @@ fn settle(
             .iter()
             .map(|part| format!("{} IS NOT NULL", part.sql))
             .collect();
-        let filtered = if joins::leaves_out(parent.entity) {
-            " or is filtered out"
-        } else {
-            ""
-        };
         DraftFault {
             guard: None,
             condition: keys
@@ -263,10 +292,7 @@ fn settle(
             fault: Fault {
                 code: "DROVER_ORPHAN".to_owned(),
                 path: rule.path.clone(),
-                message: format!(
-                    "refers to a row of {} that does not exist{filtered}",
-                    parent.name()
-                ),
+                message: orphan::words(parent),
                 action,
             },
         }

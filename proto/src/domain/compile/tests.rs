@@ -7,6 +7,7 @@ use crate::domain::plan::Problem;
 
 mod catalogs;
 mod hashes;
+mod ids;
 mod problems;
 mod references;
 mod shapes;

@@ -355,6 +355,8 @@ pub struct HeldSnapshot {
 pub enum Continuity {
     /// There was none before, or no row was written under it.
     First,
+    /// It is held already, by this agent or another.
+    Held,
     /// The source shows no write to the plan's tables since.
     Unchanged,
     /// These tables were written to, or it cannot be proved that they were not.

@@ -66,6 +66,13 @@ pub enum Query {
         /// Tables whose writes matter.
         tables: Vec<TableName>,
     },
+    /// Joins a snapshot that another agent holds and holds it, too: the end of either ends nothing.
+    ShareSnapshot {
+        /// The migration.
+        migration_id: Uuid,
+        /// The snapshot, as the source exported it.
+        snapshot_id: String,
+    },
     /// Bounds that cut an entity into about `parts` partitions, and its number of rows.
     Sample {
         /// The entity.
@@ -187,7 +194,7 @@ pub enum QueryAnswer {
     PlanProblems(Vec<(String, String)>),
     /// To `ReadState` and `Prepare`: none where the destination knows nothing.
     State(Option<Box<DestinationState>>),
-    /// To `HoldSnapshot`.
+    /// To `HoldSnapshot` and `ShareSnapshot`.
     Snapshot(HeldSnapshot),
     /// To `Sample`.
     Sampled {

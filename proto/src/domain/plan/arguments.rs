@@ -42,7 +42,7 @@ object! {
         "deferred" deferred: Later<bool>,
         /// Unique columns that are not the key of the other entity.
         #[schemars(default)]
-        "by" by: Later<Vec<Name>>,
+        "by" by: Vec<Name>,
         /// Every element of an array is a reference.
         "each" each: Option<bool>,
         /// The reference stands inside JSON.
@@ -110,9 +110,9 @@ choice! {
 plain_choice!(PolymorphicPart, Side);
 
 object! {
-    /// Filling up to a length.
+    /// Filling up to a length; a text that is longer stays whole.
     pub struct Pad {
-        /// The length.
+        /// The length in characters.
         "to" to: u32,
         /// What fills; a space where it is left out.
         "with" with: Option<String>,
@@ -132,11 +132,11 @@ object! {
 }
 
 object! {
-    /// A replacement by regular expression.
+    /// A replacement by regular expression, as PostgreSQL reads it.
     pub struct Regex {
         /// The expression.
         "pattern" pattern: Name,
-        /// What takes the place of a match.
+        /// What takes the place of every match; `\1` is the first group.
         "replace" replace: String,
     }
 }
@@ -172,13 +172,13 @@ choice! {
 plain_choice!(PhoneForm, HashAlgorithm);
 
 object! {
-    /// A part of a text.
+    /// A part of a text, by its number or from a number on; empty where there is none.
     pub struct Split {
         /// Separator.
         "sep" sep: Name,
         /// Which part, from 0.
         "index" index: Option<u32>,
-        /// Everything from this part on.
+        /// Everything from this part on, separators included.
         "rest" rest: Option<u32>,
     }
 }
@@ -230,7 +230,7 @@ object! {
     pub struct Hmac {
         /// Algorithm; SHA-256 where it is left out.
         "algorithm" algorithm: Option<HashAlgorithm>,
-        /// Where the key comes from, for instance `env:NAME`.
+        /// Where the agent finds the key: `env:NAME`, a variable of its own environment.
         "key_from" key_from: Name,
     }
 }

@@ -4,7 +4,7 @@ use super::declare::{choice, object, plain_choice};
 use super::defaults::{Constraints, UnmappedColumns};
 use super::later::Later;
 use super::name::{EntityName, EntityRef, Name, Sql};
-use super::ordered::Ordered;
+use super::ordered::{Ordered, Several};
 use super::share::{Positive, Share};
 use super::step::Pipeline;
 use super::validation::Validation;
@@ -71,22 +71,18 @@ object! {
 object! {
     /// What the new rows are called.
     pub struct Id {
-        /// Where the id comes from.
-        "kind" kind: IdKind,
+        /// Where the id comes from; uuid5 where it is left out, with `like` as that entity has it.
+        "kind" kind: Option<IdKind>,
         /// Destination column; its single-column primary key where it is left out.
         "column" column: Option<Name>,
-        /// Another entity whose ids these rows share (1:1 tables).
-        #[schemars(default)]
-        "like" like: Later<EntityRef>,
+        /// Another entity whose ids these rows share (1:1 tables): the keys are the same.
+        "like" like: Option<EntityRef>,
         /// Destination columns that find a row which is already there.
-        #[schemars(default)]
-        "match" matched: Later<Ordered<Pipeline>>,
+        "match" matched: Option<Ordered<Pipeline>>,
         /// Source rows that match the same row.
-        #[schemars(default)]
-        "duplicates" duplicates: Later<Unfit>,
-        /// Where nothing matches.
-        #[schemars(default)]
-        "else" otherwise: Later<IdKind>,
+        "duplicates" duplicates: Option<Unfit>,
+        /// Where nothing matches; uuid5 where it is left out.
+        "else" otherwise: Option<IdKind>,
     }
 }
 
@@ -98,7 +94,7 @@ choice! {
         /// The source key stays.
         Keep = "keep";
         /// A row that is already there and matches gives its id.
-        NaturalKey = "natural_key", later;
+        NaturalKey = "natural_key";
         /// A join table: its key columns are its identity.
         None = "none";
     }
@@ -110,11 +106,11 @@ choice! {
         /// The row is an error (default).
         Error = "error";
         /// The row that is there stays.
-        Skip = "skip", later;
+        Skip = "skip";
         /// The row that is there is replaced.
-        Overwrite = "overwrite", later;
+        Overwrite = "overwrite";
         /// These columns are filled where they are NULL.
-        Merge(Vec<Name>) = "merge", later;
+        Merge(Several<Name>) = "merge";
     }
 }
 

@@ -79,23 +79,23 @@ choice! {
         /// One space for every run of white space.
         CollapseWs = "collapse_ws";
         /// Unicode normal form C.
-        Nfc = "nfc", later;
+        Nfc = "nfc";
         /// Filled up to a length.
-        Pad(Pad) = "pad", later;
-        /// Cut to a length.
-        Truncate(u32) = "truncate", later;
+        Pad(Pad) = "pad";
+        /// Cut to so many characters.
+        Truncate(u32) = "truncate";
         /// One text for another.
-        Replace(Replace) = "replace", later;
+        Replace(Replace) = "replace";
         /// A replacement by regular expression.
-        Regex(Regex) = "regex", later;
+        Regex(Regex) = "regex";
         /// An e-mail address: trimmed, NFC, lower case, one @.
         Email = "email";
         /// A telephone number.
-        Phone(Phone) = "phone", later;
+        Phone(Phone) = "phone";
         /// Columns joined; NULL reads as the empty text, all NULL gives NULL.
         Concat(Concat) = "concat";
         /// A part of a text.
-        Split(Split) = "split", later;
+        Split(Split) = "split";
         /// Text with ${column} in it; NULL reads as the empty text, all NULL gives NULL.
         Template(Template) = "template";
         /// Another value for each listed one; NULL stays NULL.
@@ -110,22 +110,22 @@ choice! {
         Tz(Tz) = "tz";
         /// Arithmetic on numbers: times `mul`, plus `add`.
         Unit(Unit) = "unit";
-        /// A JSON object of pipelines.
-        JsonBuild(Ordered<Pipeline>) = "json_build", later;
-        /// A value out of JSON.
-        JsonGet(String) = "json_get", later;
-        /// JSON from text.
-        JsonParse = "json_parse", later;
+        /// A JSON object of pipelines; NULL stands in it as null.
+        JsonBuild(Ordered<Pipeline>) = "json_build";
+        /// A value out of JSON as text, by a path like `$.address.lines[0]`; NULL where there is none.
+        JsonGet(String) = "json_get";
+        /// JSON from text; json or jsonb, as the destination has it.
+        JsonParse = "json_parse";
         /// An array of values of child rows.
         ArrayAgg(Box<ArrayAgg>) = "array_agg";
-        /// A hash.
-        Hash(Hash) = "hash", later;
-        /// A keyed hash, so that joins survive.
-        Hmac(Hmac) = "hmac", later;
-        /// All but the last characters hidden.
-        Mask(Mask) = "mask", later;
-        /// Everything hidden.
-        Redact = "redact", later;
+        /// A hash in hexadecimal digits.
+        Hash(Hash) = "hash";
+        /// A keyed hash in hexadecimal digits, so that joins survive.
+        Hmac(Hmac) = "hmac";
+        /// All but the last characters hidden, each behind a `*`.
+        Mask(Mask) = "mask";
+        /// Everything hidden: `[redacted]` for every value.
+        Redact = "redact";
         /// The pipeline of the first condition that holds.
         When(Several<WhenCase>) = "when";
         /// One scalar SQL expression over the source row.

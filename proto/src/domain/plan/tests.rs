@@ -47,11 +47,7 @@ fn the_whole_language_is_recognised() {
         .map(|problem| problem.path.as_str())
         .collect();
     for path in [
-        "entities[0].transformation_rules.phone[2].phone",
         "entities[0].validation_rules",
-        "entities[1].id.kind",
-        "entities[1].id.match",
-        "entities[4].on_conflict.merge",
         "entities[5].transformation_rules.referred_by[1].fk.deferred",
         "entities[5].transformation_rules.seen[1].cast.format",
         "schema_changes",

@@ -1,6 +1,7 @@
 //! From one type to another: what is free, what is checked, what the agent does, what never fits.
 
 use super::draft::{Draft, INPUT, check};
+use super::jsons;
 use super::lengths;
 use super::literal::literal;
 use super::numbers;
@@ -91,7 +92,7 @@ pub fn convert(draft: Draft, to: &Ty, fit: &Fit<'_>) -> Result<Draft, String> {
             };
             checked(draft, to, fit, &fault)
         }
-        Way::Agent(op) => in_agent(draft, to, op, fit),
+        Way::Agent(op) => parsed(draft, to, op, fit),
         Way::Through(middle) => {
             let middle = convert(draft, &middle, fit)?;
             convert(middle, to, fit)
@@ -161,7 +162,8 @@ pub(super) fn action_of(unfit: &Unfit) -> RowAction {
     }
 }
 
-fn in_agent(draft: Draft, to: &Ty, op: AgentOp, fit: &Fit<'_>) -> Result<Draft, String> {
+/// Text that the agent parses.
+pub(super) fn parsed(draft: Draft, to: &Ty, op: AgentOp, fit: &Fit<'_>) -> Result<Draft, String> {
     if let Unfit::Default(value) = fit.unfit {
         literal(&Value::Text(value.text().into_owned()), to)?;
     }
@@ -179,6 +181,10 @@ fn in_agent(draft: Draft, to: &Ty, op: AgentOp, fit: &Fit<'_>) -> Result<Draft, 
 
 /// What an agent step has made can only be written as it is.
 fn behind_agent(draft: Draft, to: &Ty) -> Result<Draft, String> {
+    let draft = match to {
+        Ty::Json => jsons::as_json(draft),
+        _ => draft,
+    };
     let fits = match (&draft.ty, to) {
         (Ty::Text(_), Ty::Text(_) | Ty::Char(_) | Ty::Citext) => true,
         (Ty::Timestamp(_), Ty::Timestamp(_)) | (Ty::Timestamptz(_), Ty::Timestamptz(_)) => true,

@@ -7,11 +7,15 @@
 mod convert;
 mod decimal;
 mod draft;
+mod edits;
+mod jsons;
 mod lengths;
 mod literal;
 mod lookup;
 mod map;
 mod numbers;
+mod phone;
+mod pii;
 mod pipeline;
 mod scope;
 mod sources;
@@ -26,8 +30,10 @@ mod when;
 
 pub use convert::{Fit, convert};
 pub use draft::{Draft, DraftFault};
+pub use edits::regex_probe;
 pub use literal::literal;
 pub use lookup::{EntityRows, Others, equal, missing, named};
+pub use phone::PHONE_REGIONS;
 pub use pipeline::{continued, value_of};
 pub use scope::{Joined, Scope, free_sql, mentions};
 pub use ty::Ty;

@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::scope::Scope;
 use super::texts::TextStep;
 use super::ty::Ty;
-use super::{lookup, map, sources, texts, tz, unit, values, when};
+use super::{edits, jsons, lookup, map, phone, pii, sources, texts, tz, unit, values, when};
 use crate::domain::plan::{Step, StepEntry, Unfit};
 
 /// What a list of steps makes of the source row. `path` is the pipeline's. `None` with problems
@@ -126,14 +126,29 @@ fn is_first(step: &Step) -> bool {
 fn can_fail(step: &Step) -> bool {
     matches!(
         step,
-        Step::Cast(_) | Step::Email | Step::Unit(_) | Step::Lookup(_)
+        Step::Cast(_)
+            | Step::Email
+            | Step::Unit(_)
+            | Step::Lookup(_)
+            | Step::Phone(_)
+            | Step::JsonParse
     )
 }
 
 /// Whether a step can follow a step of the agent: it is one itself.
 fn is_agent(draft: &Draft, step: &Step) -> bool {
-    let makes_text = matches!(draft.ty, Ty::Text(_));
-    makes_text && matches!(step, Step::Email)
+    match step {
+        Step::Email
+        | Step::Phone(_)
+        | Step::Nfc
+        | Step::JsonParse
+        | Step::Hash(_)
+        | Step::Hmac(_)
+        | Step::Mask(_) => matches!(draft.ty, Ty::Text(_)),
+        Step::JsonGet(_) => matches!(draft.ty, Ty::Json | Ty::Jsonb),
+        Step::Redact => true,
+        _ => false,
+    }
 }
 
 fn first(scope: &Scope<'_>, entry: &StepEntry, path: &str, item: &str) -> Option<Draft> {
@@ -147,6 +162,7 @@ fn first(scope: &Scope<'_>, entry: &StepEntry, path: &str, item: &str) -> Option
         Step::Template(template) => sources::template(scope, template, path),
         Step::When(cases) => when::apply(scope, cases, entry.otherwise.as_ref(), item),
         Step::Sql(sql) => scope.sql_value(sql, path),
+        Step::JsonBuild(members) => jsons::build(scope, members, path),
         Step::ArrayAgg(_) => {
             let message = "array_agg must be the only step of its rule, and not inside another";
             scope.problem(path, message)
@@ -194,7 +210,20 @@ fn then(
         Step::Lower => texts::apply(scope, draft, TextStep::Lower, path),
         Step::Upper => texts::apply(scope, draft, TextStep::Upper, path),
         Step::CollapseWs => texts::apply(scope, draft, TextStep::CollapseWs, path),
+        Step::Nfc => texts::nfc(scope, draft, path),
+        Step::Pad(rule) => edits::pad(scope, draft, rule, path),
+        Step::Truncate(to) => edits::truncate(scope, draft, *to, path),
+        Step::Replace(rule) => edits::replace(scope, draft, rule, path),
+        Step::Regex(rule) => edits::regex(scope, draft, rule, path),
+        Step::Split(rule) => edits::split(scope, draft, rule, path),
         Step::Email => texts::email(scope, draft, unfit, path),
+        Step::Phone(rule) => phone::apply(scope, draft, (rule, unfit), path),
+        Step::JsonGet(json_path) => jsons::get(scope, draft, (json_path, unfit), path),
+        Step::JsonParse => jsons::parse(scope, draft, unfit, path),
+        Step::Hash(rule) => pii::hash(scope, draft, rule.algorithm.as_ref(), path),
+        Step::Hmac(rule) => pii::hmac(scope, draft, rule, path),
+        Step::Mask(rule) => pii::mask(scope, draft, rule.keep_last, path),
+        Step::Redact => Some(pii::redact(draft, path)),
         Step::Map(rule) => map::apply(scope, draft, rule, path),
         Step::Tz(rule) => tz::apply(scope, draft, rule, path),
         Step::Unit(rule) => unit::apply(scope, draft, rule, unfit, path),

@@ -27,6 +27,8 @@ pub struct Scope<'a> {
     pub on_row_error: &'a Unfit,
     /// Types of free SQL, as the source told.
     pub expressions: &'a BTreeMap<Probe, Probed>,
+    /// `server_version_num` of the source.
+    pub server_version: u32,
     /// Where problems go.
     pub log: &'a ProblemLog,
 }

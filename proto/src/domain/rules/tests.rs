@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::catalog::{Column, ColumnType, Table, TableName, TypeKind};
+use crate::domain::catalog::{Column, ColumnType, Probed, Table, TableName, TypeKind};
 use crate::domain::compiled::RowAction;
 use crate::domain::plan::{self, Problem, ProblemLog, Unfit};
+
+mod texts;
 
 fn column(name: &str, base: &str, typmod: i32) -> Column {
     let ty = ColumnType {
@@ -36,6 +38,9 @@ fn table() -> Table {
             column("cents", "bigint", -1),
             column("rate", "numeric", ((8 << 16) | 3) + 4),
             column("made", "timestamp without time zone", -1),
+            column("extra", "jsonb", -1),
+            column("raw", "json", -1),
+            column("kind", "character", 7),
         ],
         primary_key: vec!["id".to_owned()],
         unique_keys: Vec::new(),
@@ -64,6 +69,11 @@ fn lookup_tables() -> [Table; 1] {
 
 /// Compiles a pipeline written as in a plan.
 fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
+    compile_for(150_000, pipeline)
+}
+
+/// Likewise, for a source of that version.
+fn compile_for(server_version: u32, pipeline: &str) -> Result<Draft, Vec<Problem>> {
     let text = format!(
         "{{version: 1, name: p, namespace: 6f1b6c0e-6b3e-5d0a-9a53-0c7d3b5f9e11, \
          source: {{connection: a}}, destination: {{connection: b}}, entities: [{{entity: e, \
@@ -71,7 +81,13 @@ fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
          transformation_rules: {{c: {pipeline}}}}}]}}"
     );
     let plan = plan::parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
-    let (table, log, expressions) = (table(), ProblemLog::default(), BTreeMap::new());
+    let (table, log) = (table(), ProblemLog::default());
+    let refused = "invalid regular expression: parentheses () not balanced".to_owned();
+    let bad = plan::Regex {
+        pattern: plan::Name("(".to_owned()),
+        replace: String::new(),
+    };
+    let expressions = BTreeMap::from([(regex_probe(&table.name, &bad), Probed::Refused(refused))]);
     let key = ["id".to_owned(), "side".to_owned()];
     let others = Others {
         tables: &lookup_tables(),
@@ -86,6 +102,7 @@ fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
         timezone: Some("America/Chicago"),
         on_row_error: &Unfit::Quarantine,
         expressions: &expressions,
+        server_version,
         log: &log,
     };
     let draft = value_of(&scope, &plan.entities[0].transformation_rules.0[0].1.0, "c");

@@ -1,6 +1,7 @@
 //! Steps on text.
 
-use super::draft::Draft;
+use super::draft::{Draft, INPUT};
+use super::edits::searchable;
 use super::scope::Scope;
 use super::ty::Ty;
 use crate::domain::compiled::{AgentOp, AgentStep, RowAction};
@@ -8,6 +9,9 @@ use crate::domain::plan::Unfit;
 
 /// White space of `trim` and `collapse_ws`.
 const SPACES: &str = "E' \\t\\n\\r\\f\\x0b'";
+
+/// `server_version_num` from which PostgreSQL has `normalize`.
+const HAS_NORMALIZE: u32 = 130_000;
 
 /// A text function of the source.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +24,10 @@ pub(super) enum TextStep {
 
 /// Applies a text function.
 pub(super) fn apply(scope: &Scope<'_>, draft: Draft, step: TextStep, path: &str) -> Option<Draft> {
-    let draft = as_text(scope, draft, path)?;
+    let draft = match step {
+        TextStep::CollapseWs => searchable(as_text(scope, draft, path)?),
+        TextStep::Trim | TextStep::Lower | TextStep::Upper => as_text(scope, draft, path)?,
+    };
     let length = match draft.ty {
         Ty::Text(length) => length,
         _ => None,
@@ -80,14 +87,44 @@ pub(super) fn email(scope: &Scope<'_>, draft: Draft, unfit: &Unfit, path: &str) 
         }
     };
     let draft = as_text(scope, draft, path)?;
-    let sql = draft.sql.clone();
-    let mut draft = draft.becomes(sql, Ty::Text(None));
-    draft.agent.push(AgentStep {
+    let step = AgentStep {
         op: AgentOp::Email,
         path: path.to_owned(),
         on_error,
-    });
-    Some(draft)
+    };
+    Some(in_agent(draft, step, Ty::Text(None)))
+}
+
+/// `nfc`: the agent's where the source has no such function.
+pub(super) fn nfc(scope: &Scope<'_>, draft: Draft, path: &str) -> Option<Draft> {
+    let draft = as_text(scope, draft, path)?;
+    // A few letters are written apart in this form: no length is left.
+    let ty = Ty::Text(None);
+    if !draft.agent.is_empty() || scope.server_version < HAS_NORMALIZE {
+        return Some(in_agent(draft, sure(AgentOp::Nfc, path), ty));
+    }
+    // Other encodings have no letters apart, and the function raises in them.
+    let sql = draft.fill(&format!(
+        "(CASE WHEN getdatabaseencoding() = 'UTF8' THEN normalize({INPUT}, NFC) ELSE {INPUT} END)"
+    ));
+    Some(draft.becomes(sql, ty))
+}
+
+/// The value through one more step of the agent.
+pub(super) fn in_agent(draft: Draft, step: AgentStep, ty: Ty) -> Draft {
+    let sql = draft.sql.clone();
+    let mut draft = draft.becomes(sql, ty);
+    draft.agent.push(step);
+    draft
+}
+
+/// A step of the agent that fits every value.
+pub(super) fn sure(op: AgentOp, path: &str) -> AgentStep {
+    AgentStep {
+        op,
+        path: path.to_owned(),
+        on_error: RowAction::Quarantine,
+    }
 }
 
 /// Exactly one `@` with something on both sides.

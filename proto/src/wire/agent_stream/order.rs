@@ -105,6 +105,7 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::ReadState { .. } => "read state",
         Query::Prepare(_) => "prepare",
         Query::HoldSnapshot { .. } => "hold snapshot",
+        Query::ShareSnapshot { .. } => "share snapshot",
         Query::Sample { .. } => "sample",
         Query::BeginLoad { .. } => "begin load",
         Query::Settle { .. } => "settle",

@@ -22,7 +22,7 @@ impl Assembly {
             .map(|sql| self.fields.index(sql));
         if references.is_id {
             let call = IdsCall {
-                entity: references.parent.clone(),
+                entity: references.named.clone(),
                 part,
                 dropped,
             };
@@ -44,16 +44,16 @@ impl Assembly {
     /// A reference whose target differs by row.
     pub(super) fn write_choice(&mut self, column: &str, reference: &polymorphic::Reference) {
         let mut calls = Vec::new();
-        for (entity, part) in &reference.targets {
-            let parts = vec![self.part(part, false)];
+        for target in &reference.targets {
+            let parts = vec![self.part(&target.part, false)];
             self.parents.push(ParentRef {
-                entity: entity.clone(),
+                entity: target.entity.clone(),
                 column: column.to_owned(),
                 parts: parts.clone(),
                 is_each: false,
             });
             calls.push(IdCall {
-                entity: entity.clone(),
+                entity: target.named.clone(),
                 parts,
             });
         }

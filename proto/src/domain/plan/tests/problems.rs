@@ -286,21 +286,21 @@ fn entities() {
         ),
         (
             office,
-            "entity_type: office\n  id: {}",
-            "entities[0].id.kind",
-            "missing",
+            "entity_type: office\n  id: {like: nobody}",
+            "entities[0].id.like",
+            "no entity \"nobody\"",
         ),
         (
             office,
-            "entity_type: office\n  id: {kind: natural_key}",
+            "entity_type: office\n  id: {kind: natural}",
             "entities[0].id.kind",
-            "not supported yet",
+            "unknown word",
         ),
         (
             office,
-            "entity_type: office\n  on_conflict: skip",
+            "entity_type: office\n  on_conflict: replace",
             "entities[0].on_conflict",
-            "not supported yet",
+            "unknown word",
         ),
         (
             office,

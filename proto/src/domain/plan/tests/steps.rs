@@ -149,7 +149,7 @@ fn steps() {
         ),
         ("[{sql: }]", at("[0].sql"), "expected a text"),
         ("[{sql: \"a = $migration_id$\"}]", at("[0].sql"), "reserved"),
-        ("[{col: a}, nfc]", at("[1].nfc"), "not supported yet"),
+        ("[{col: a}, {nfc: x}]", at("[1].nfc"), "no arguments"),
         ("[{col: a}, {pad: {with: x}}]", at("[1].pad.to"), "missing"),
         (
             "[{polymorphic: x, part: key}]",

@@ -180,6 +180,10 @@ pub(super) fn queries() -> Vec<Query> {
             migration_id: MIGRATION,
             tables: vec![TableName::parse("public.offices")],
         },
+        Query::ShareSnapshot {
+            migration_id: MIGRATION,
+            snapshot_id: "00000003-0000001B-1".to_owned(),
+        },
         Query::Sample {
             entity: entity(),
             parts: 8,

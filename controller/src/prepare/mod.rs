@@ -1,14 +1,15 @@
 //! Everything before the first partition is handed out, and after a crash everything again: each
 //! step is idempotent and looks at the destination, which is right about position.
 
+mod snapshot;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::domain::compiled::{CompiledPlan, Consistency};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
-    Continuity, DatabaseIdentity, DestinationState, PartitionState, PrepareOrder, Query,
-    QueryAnswer, RunOrder,
+    DatabaseIdentity, DestinationState, PartitionState, PrepareOrder, Query, QueryAnswer, RunOrder,
 };
 use proto::domain::record::MigrationOrchestration;
 use uuid::Uuid;
@@ -179,70 +180,6 @@ impl Job {
         Ok(ordered)
     }
 
-    async fn hold_snapshot(&mut self) -> Result<(String, Ordered), Failure> {
-        // Skipped ones too: orphan checks look at their rows.
-        let mut tables: Vec<_> = self
-            .compiled
-            .entities
-            .iter()
-            .flat_map(|entity| [&entity.read.source].into_iter().chain(&entity.read.also))
-            .cloned()
-            .collect();
-        tables.sort();
-        tables.dedup();
-        let query = Query::HoldSnapshot {
-            migration_id: self.migration.id,
-            tables,
-        };
-        let holder_before = self.crew.snapshot_holders().first().copied();
-        let (holder, answer) = match holder_before {
-            Some(holder) => (holder, self.crew.ask_holder(holder, query, LONG).await?),
-            None => self.crew.ask_someone(query, LONG).await?,
-        };
-        let held = match answer {
-            QueryAnswer::Snapshot(held) => held,
-            _ => return Err(misfit()),
-        };
-        self.crew.fleet().note_snapshot(holder, self.migration.id);
-        let is_known = self
-            .snapshot
-            .as_ref()
-            .is_none_or(|id| *id == held.snapshot_id);
-        let is_same = holder_before == Some(holder) && is_known;
-        self.snapshot = Some(held.snapshot_id.clone());
-        match held.continuity {
-            Continuity::First => Ok((
-                held.snapshot_id,
-                Ordered {
-                    note: None,
-                    is_new_snapshot: true,
-                    snapshot_holder: Some(holder),
-                },
-            )),
-            Continuity::Unchanged => {
-                let note = "going on under a new snapshot: the source's tables show no write since the last one";
-                Ok((
-                    held.snapshot_id,
-                    Ordered {
-                        note: (!is_same).then(|| note.to_owned()),
-                        is_new_snapshot: false,
-                        snapshot_holder: Some(holder),
-                    },
-                ))
-            }
-            Continuity::Changed { tables, reason } => {
-                let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
-                Err(Failure::new(
-                    FailureKind::SnapshotLost,
-                    format!(
-                        "the snapshot is lost and cannot be continued for {}: {reason}",
-                        names.join(", ")
-                    ),
-                ))
-            }
-        }
-    }
-
     /// Cuts every active entity and begins the load; after a crash the partitions are there already.
     /// Returns the destination's partitions.
     pub async fn begin_load(
@@ -358,6 +295,7 @@ impl Job {
             EntityWork {
                 entity: entity.entity.clone(),
                 entity_hash: entity.hash.clone(),
+                destination: entity.destination.clone(),
                 dependencies: entity.dependencies.clone(),
                 partitions: all,
                 settling,
