@@ -99,6 +99,8 @@ pub struct Batch {
     pub hi: Option<KeyValue>,
     /// Rows that the filter left out, known at the end of a partition.
     pub filtered: i64,
+    /// Elements of arrays that were left out, since the rows they refer to are not there.
+    pub dropped: i64,
     /// No row of the partition is left behind this batch.
     pub is_last: bool,
 }
@@ -143,6 +145,7 @@ impl Batch {
         self.lo = lo;
         self.hi = None;
         self.filtered = 0;
+        self.dropped = 0;
         self.is_last = false;
     }
 
@@ -179,6 +182,7 @@ impl Batch {
             lo: self.lo,
             hi: Some(key.clone()),
             filtered: 0,
+            dropped: 0,
             is_last: false,
         };
         let second = Self {
@@ -189,6 +193,7 @@ impl Batch {
             lo: Some(key),
             hi: self.hi,
             filtered: self.filtered,
+            dropped: self.dropped,
             is_last: self.is_last,
         };
         Ok((first, second))

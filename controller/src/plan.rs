@@ -38,18 +38,7 @@ pub fn connections(plan: &Plan) -> Connections {
 
 /// Compiles a plan against both catalogs and has every SELECT prepared.
 pub async fn compile_plan(crew: &Crew, plan: &Plan) -> Result<CompiledPlan, PlanError> {
-    let tables = |name: fn(&plan::Entity) -> String| {
-        let mut tables: Vec<TableName> = plan
-            .entities
-            .iter()
-            .map(|entity| TableName::parse(&name(entity)))
-            .collect();
-        tables.sort();
-        tables.dedup();
-        tables
-    };
-    let sources = tables(|entity| entity.source_entity.to_string());
-    let destinations = tables(|entity| entity.destination_entity.to_string());
+    let (sources, destinations) = compile::tables(plan);
     let (mut source, probed, destination) = tokio::try_join!(
         read_catalog(crew, Side::Source, sources, Vec::new()),
         read_catalog(crew, Side::Source, Vec::new(), compile::probes(plan)),

@@ -36,6 +36,16 @@ impl Pair {
         Ok(pair)
     }
 
+    /// The same source with another destination.
+    pub async fn with_fresh_target(self, app: &str) -> Result<Self> {
+        let fresh = Self {
+            app: TestDatabase::new().await?,
+            ..self
+        };
+        fresh.app.run(app).await?;
+        Ok(fresh)
+    }
+
     /// Writes the plan whose part from `defaults:` or `entities:` on this is, and says where.
     pub fn write(&self, plan: &str) -> Result<String> {
         let path = self.dir.path().join("plan.yaml");

@@ -75,6 +75,8 @@ fn entity() -> EntityContext {
         dependencies: Vec::new(),
         read: ReadRule {
             source: TableName::parse("public.s"),
+            joins: None,
+            also: Vec::new(),
             key: Vec::new(),
             fields: Vec::new(),
             fault_field: None,

@@ -291,7 +291,7 @@ fn put_row(
                 steps::Outcome::Value(value) => Some(value),
                 steps::Outcome::Null | steps::Outcome::Refused { .. } => None,
             },
-            ValueRule::Id(_) => None,
+            ValueRule::Id(_) | ValueRule::FirstId(_) | ValueRule::Ids(_) => None,
         };
         let Some(value) = value else { return Ok(()) };
         values.push(value);

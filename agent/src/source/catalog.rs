@@ -155,11 +155,10 @@ fn type_sql(oid: &str, typmod: &str, collation: &str) -> String {
 
 /// The type of a free expression, or why it is refused. Nothing of it is executed.
 async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, Failure> {
-    let table = probe.table.quoted();
-    let sql = free_sql(&probe.table, &probe.sql);
-    let select = format!("select {sql} as x from {table} as src");
+    let (sql, rows) = (free_sql(probe), probe.rows());
+    let select = format!("select {sql} as x from {rows}");
     // Aggregates, window functions and sets are refused in a WHERE: what passes is one scalar a row.
-    let scalar = format!("select from {table} as src where {sql} is null");
+    let scalar = format!("select from {rows} where {sql} is null");
     for sql in [&scalar, &select] {
         match (&mut *connection).prepare(sql).await {
             Ok(statement) if sql == &select => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use proto::domain::catalog::TableName;
 use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConflictRule, ConstraintMode};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
@@ -43,18 +44,15 @@ async fn check_source(
     let hidden = read_rights(source, entities).await?;
     let unknown = unknown_zones(source, entities).await?;
     let mut problems = Vec::with_capacity(entities.len());
-    for (entity, is_hidden) in entities.iter().zip(hidden) {
+    for (entity, hidden) in entities.iter().zip(hidden) {
         let zone = entity.read.time_zone.as_ref();
         let zone = zone.filter(|zone| unknown.contains(zone.as_str()));
         let mut found = Vec::new();
         found.extend(zone.map(|zone| format!("the source knows no time zone {zone}")));
         found.extend(prepare_select(source, entity).await?);
-        if is_hidden {
-            found.push(format!(
-                "row level security would hide rows of {} from this role: use one with BYPASSRLS",
-                entity.read.source
-            ));
-        }
+        found.extend(hidden.map(|table| {
+            format!("row level security would hide rows of {table} from this role: use one with BYPASSRLS")
+        }));
         problems.push(found);
     }
     Ok(problems)
@@ -108,12 +106,14 @@ async fn unknown_zones(
     Ok(zones)
 }
 
-/// Whether row level security would hide rows of each entity; a missing right is a failure.
+/// The table of each entity's read, if any, whose rows row level security would hide; a missing right
+/// is a failure.
 async fn read_rights(
     source: &mut PgConnection,
     entities: &[&CompiledEntity],
-) -> Result<Vec<bool>, Failure> {
-    let tables = entities.iter().map(|entity| entity.read.source.quoted());
+) -> Result<Vec<Option<TableName>>, Failure> {
+    let tables: BTreeSet<&TableName> = entities.iter().flat_map(|entity| reads(entity)).collect();
+    let names: Vec<String> = tables.iter().map(|table| table.quoted()).collect();
     let rights: Vec<(bool, bool)> = sqlx::query_as(
         "select has_table_privilege(c.oid, 'select') or not exists (select from pg_attribute a \
              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
@@ -121,18 +121,27 @@ async fn read_rights(
          from unnest($1::text[]) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
          order by t.at",
     )
-    .bind(tables.collect::<Vec<_>>())
+    .bind(names)
     .fetch_all(source)
     .await
     .during("check the rights at the source")?;
-    let refused = entities.iter().zip(&rights).find(|(_, right)| !right.0);
-    if let Some((entity, _)) = refused {
-        return Err(denied(format!(
-            "the source's role may not read {}",
-            entity.read.source
-        )));
+    let refused = tables.iter().zip(&rights).find(|(_, right)| !right.0);
+    if let Some((table, _)) = refused {
+        return Err(denied(format!("the source's role may not read {table}")));
     }
-    Ok(rights.into_iter().map(|(_, is_hidden)| is_hidden).collect())
+    let hidden: BTreeSet<&TableName> = tables
+        .into_iter()
+        .zip(rights)
+        .filter_map(|(table, (_, is_hidden))| is_hidden.then_some(table))
+        .collect();
+    let first =
+        |entity: &&CompiledEntity| reads(entity).find(|table| hidden.contains(table)).cloned();
+    Ok(entities.iter().map(first).collect())
+}
+
+/// The tables that an entity's SELECT reads.
+fn reads(entity: &CompiledEntity) -> impl Iterator<Item = &TableName> {
+    [&entity.read.source].into_iter().chain(&entity.read.also)
 }
 
 /// What the destination has against each entity. What its role must be able to do and may not is a

@@ -10,7 +10,7 @@ use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use super::isolate::{BadRow, first_bad_row};
 use super::parents;
@@ -276,6 +276,7 @@ async fn send(job: &mut ReadJob, batch: &mut Batch) -> Result<(), Failure> {
     let mut next = job.empties.try_recv().unwrap_or_default();
     next.restart(lo);
     let full = std::mem::replace(batch, next);
+    tell_dropped(job, &full);
     // The writer is gone only when it failed, and then its failure is the one that counts.
     let slot = job.batches.reserve().await.map_err(|_| writer_gone())?;
     slot.send(full);
@@ -307,7 +308,16 @@ async fn finish(
             .during("count the rows that `where` leaves out (it must not fail for any row)")?;
     }
     batch.is_last = true;
+    tell_dropped(job, &batch);
     job.batches.send(batch).await.map_err(|_| writer_gone())
+}
+
+/// Says how many elements of arrays a batch leaves out: they are no error of a row, and not lost unseen.
+fn tell_dropped(job: &ReadJob, batch: &Batch) {
+    if batch.dropped > 0 {
+        let (entity, elements) = (&job.entity.compiled.entity, batch.dropped);
+        warn!(%entity, elements, "references in arrays are left out: the rows they mean are not there");
+    }
 }
 
 fn writer_gone() -> Failure {

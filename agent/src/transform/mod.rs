@@ -1,8 +1,10 @@
 //! Source row to destination row, or a row failure: pure, the same for load and verification.
 
+pub mod array;
 pub mod datetime;
 pub mod email;
 pub mod encode;
+pub mod ids;
 pub mod json;
 pub mod json_path;
 pub mod key;

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, KeyPart, KeyText, OrphanCheck,
-    ParentRef, RowAction, ValueRule,
+    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText,
+    OrphanCheck, ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -13,12 +13,13 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::encode::{make_id, put, put_head, put_record_id};
+use super::encode::{put, put_head};
+use super::ids::NamedMaker;
 use super::objection::Objection;
 use super::overrides::{Match, Overrides};
 use super::presence::Presence;
 use super::secrecy::Keys;
-use super::{key, steps};
+use super::{ids, key, steps};
 use crate::batch::Batch;
 use crate::source::tuple::Tuple;
 
@@ -51,9 +52,13 @@ enum Value {
     Field(usize),
     Own,
     Id {
-        maker: IdMaker,
-        named: String,
+        maker: NamedMaker,
         parts: Vec<KeyPart>,
+    },
+    FirstId(Vec<(NamedMaker, Vec<KeyPart>)>),
+    Ids {
+        maker: NamedMaker,
+        call: IdsCall,
     },
     Steps {
         field: usize,
@@ -112,9 +117,19 @@ impl RowTransform {
             ValueRule::Field(field) => Value::Field(*field),
             ValueRule::Id(call) if is_own_id(entity, call) => Value::Own,
             ValueRule::Id(call) => Value::Id {
-                maker: IdMaker::new(namespace, &call.entity),
-                named: call.entity.clone(),
+                maker: NamedMaker::new(namespace, &call.entity),
                 parts: call.parts.clone(),
+            },
+            ValueRule::FirstId(calls) => {
+                let maker = |call: &IdCall| {
+                    let maker = NamedMaker::new(namespace, &call.entity);
+                    (maker, call.parts.clone())
+                };
+                Value::FirstId(calls.iter().map(maker).collect())
+            }
+            ValueRule::Ids(call) => Value::Ids {
+                maker: NamedMaker::new(namespace, &call.entity),
+                call: call.clone(),
             },
             ValueRule::Steps { field, steps } => Value::Steps {
                 field: *field,
@@ -180,9 +195,13 @@ impl RowTransform {
 
     /// The entities that name the ids it makes, its own first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let referred = self.columns.iter().filter_map(|column| match column {
-            Value::Id { named, .. } => Some(named.as_str()),
-            Value::Field(_) | Value::Own | Value::Steps { .. } => None,
+        let referred = self.columns.iter().flat_map(|column| match column {
+            Value::Id { maker, .. } | Value::Ids { maker, .. } => vec![maker.named.as_str()],
+            Value::FirstId(calls) => {
+                let makers = calls.iter().map(|(maker, _)| maker.named.as_str());
+                makers.collect()
+            }
+            Value::Field(_) | Value::Own | Value::Steps { .. } => Vec::new(),
         });
         std::iter::once(self.named.as_str()).chain(referred)
     }
@@ -234,7 +253,7 @@ impl RowTransform {
             let Some(keys) = held.get(&parent.entity) else {
                 continue;
             };
-            if put_record_id(text, tuple, &parent.parts)? && keys.contains(text.as_str()) {
+            if ids::is_held(parent, tuple, keys, text)? {
                 return Ok(Some(Objection {
                     code: "DROVER_PARENT_QUARANTINED".to_owned(),
                     message: format!("the row's parent in {} failed", parent.entity),
@@ -284,6 +303,7 @@ impl RowTransform {
         };
         let start = batch.rows.bytes.len();
         let number = self.is_numbered.then(|| batch.read());
+        let overrides = self.overrides.get();
         let out = &mut batch.rows.bytes;
         put_head(out, self.columns.len(), number);
         scratch.ids.clear();
@@ -295,19 +315,18 @@ impl RowTransform {
                     id = Some(own);
                     put(out, Some(own.as_bytes()));
                 }
-                Value::Id {
-                    maker,
-                    named,
-                    parts,
-                } => {
-                    id = make_id(maker, parts, tuple, &mut scratch.part)?;
-                    if let Some(overrides) = self.overrides.get().filter(|all| all.has(named))
-                        && put_record_id(&mut scratch.part, tuple, parts)?
-                        && let Some(Match::Id(other)) = overrides.get(named, &scratch.part)
-                    {
-                        id = Some(other);
-                    }
+                Value::Id { maker, parts } => {
+                    id = maker.id(parts, tuple, (overrides, &mut scratch.part))?;
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
+                }
+                Value::FirstId(calls) => {
+                    id = ids::first_id(calls, tuple, (overrides, &mut scratch.part))?;
+                    put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
+                }
+                Value::Ids { maker, call } => {
+                    let array = maker.ids(call.part, tuple, (overrides, &mut scratch.part))?;
+                    put(out, array.as_deref());
+                    batch.dropped += ids::dropped(call, tuple);
                 }
                 Value::Steps {
                     field,

@@ -29,7 +29,10 @@ impl Keys {
             .chain(matched)
             .flat_map(|column| match &column.value {
                 ValueRule::Steps { steps, .. } => steps.as_slice(),
-                ValueRule::Field(_) | ValueRule::Id(_) => &[],
+                ValueRule::Field(_)
+                | ValueRule::Id(_)
+                | ValueRule::FirstId(_)
+                | ValueRule::Ids(_) => &[],
             });
         for step in steps {
             if let AgentOp::Hmac { key_from, .. } = &step.op {

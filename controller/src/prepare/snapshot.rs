@@ -14,7 +14,8 @@ impl Job {
             .compiled
             .entities
             .iter()
-            .map(|entity| entity.read.source.clone())
+            .flat_map(|entity| [&entity.read.source].into_iter().chain(&entity.read.also))
+            .cloned()
             .collect();
         tables.sort();
         tables.dedup();

@@ -87,8 +87,26 @@ impl Catalog {
 pub struct Probe {
     /// The table whose row the expression sees, under the alias `src` and under its own name.
     pub table: TableName,
+    /// What stands behind `FROM table AS src`: further tables that the expression sees.
+    pub joins: String,
     /// The expression as the plan has it.
     pub sql: String,
+}
+
+impl Probe {
+    /// An expression over the row of one table.
+    pub fn new(table: TableName, sql: impl Into<String>) -> Self {
+        Self {
+            table,
+            joins: String::new(),
+            sql: sql.into(),
+        }
+    }
+
+    /// What the expression sees, as it stands behind FROM.
+    pub fn rows(&self) -> String {
+        format!("{} AS src{}", self.table.quoted(), self.joins)
+    }
 }
 
 /// A probe as one string, so that it can be a map key in JSON.
@@ -99,8 +117,8 @@ struct ProbeText(String);
 impl From<Probe> for ProbeText {
     fn from(probe: Probe) -> Self {
         Self(format!(
-            "{}\u{1f}{}\u{1f}{}",
-            probe.table.schema, probe.table.name, probe.sql
+            "{}\u{1f}{}\u{1f}{}\u{1f}{}",
+            probe.table.schema, probe.table.name, probe.joins, probe.sql
         ))
     }
 }
@@ -109,16 +127,17 @@ impl TryFrom<ProbeText> for Probe {
     type Error = String;
 
     fn try_from(text: ProbeText) -> Result<Self, Self::Error> {
-        let mut parts = text.0.splitn(3, '\u{1f}');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(schema), Some(name), Some(sql)) => Ok(Self {
+        let mut parts = text.0.splitn(4, '\u{1f}');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(schema), Some(name), Some(joins), Some(sql)) => Ok(Self {
                 table: TableName {
                     schema: schema.to_owned(),
                     name: name.to_owned(),
                 },
+                joins: joins.to_owned(),
                 sql: sql.to_owned(),
             }),
-            _ => Err("a probe needs schema, table and expression".to_owned()),
+            _ => Err("a probe needs schema, table, joins and expression".to_owned()),
         }
     }
 }

@@ -15,6 +15,10 @@ pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
 pub use target::{ConflictRule, IdRule, MatchRule};
 
+mod shapes;
+
+pub use shapes::*;
+
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
 pub const CODEC_VERSION: u32 = 3;
 
@@ -143,6 +147,10 @@ pub enum ConstraintMode {
 pub struct ReadRule {
     /// Table that is read, under the alias `src`.
     pub source: TableName,
+    /// Tables beside it, under aliases of their own.
+    pub joins: Option<JoinRule>,
+    /// Every table that the SELECT reads beside the source, in order, without repeats.
+    pub also: Vec<TableName>,
     /// Key columns: order of the read, partition bounds, input of the id.
     pub key: Vec<KeyColumn>,
     /// One scalar SQL expression over `src` per field.
@@ -203,6 +211,10 @@ pub enum ValueRule {
     Field(usize),
     /// `uuid5(namespace, entity ":" key)`; NULL when any part is NULL.
     Id(IdCall),
+    /// The id of the first of these keys that is whole; NULL where none is.
+    FirstId(Vec<IdCall>),
+    /// The ids of the rows whose keys stand in an array.
+    Ids(IdsCall),
     /// The field goes through typed steps in the agent.
     Steps {
         /// The first step's input.
@@ -347,6 +359,8 @@ pub struct ParentRef {
     pub column: String,
     /// The parent's key in this row's fields.
     pub parts: Vec<KeyPart>,
+    /// The one part is an array of keys.
+    pub is_each: bool,
 }
 
 /// A foreign key of an entity into itself.

@@ -79,12 +79,16 @@ impl ReadRule {
             .enumerate()
             .map(|(at, field)| format!("{} AS c{}", run.apply(field), at + 1))
             .collect();
+        let keys = self.key_columns();
+        let once = match &self.joins {
+            Some(joins) if joins.may_multiply => format!("DISTINCT ON ({keys}) "),
+            Some(_) | None => String::new(),
+        };
         format!(
-            "SELECT {} FROM {} AS src{} ORDER BY {}",
+            "SELECT {once}{} FROM {}{} ORDER BY {keys}",
             fields.join(", "),
-            self.source.quoted(),
+            self.rows(),
             where_clause(self.conditions(range, self.condition(run))),
-            self.key_columns()
         )
     }
 
@@ -124,23 +128,50 @@ impl ReadRule {
         )
     }
 
-    /// How many rows of a range the filter leaves out.
+    /// How many rows of a range the filter, or a join, leaves out.
     pub fn count_filtered(&self, range: &KeyRange, run: &RunConstants) -> Option<String> {
-        let left_out = format!("{} IS NOT TRUE", self.condition(run)?);
-        Some(format!(
-            "SELECT count(*) FROM {} AS src{}",
-            self.source.quoted(),
-            where_clause(self.conditions(range, Some(left_out)))
-        ))
+        let condition = self.condition(run);
+        if self.joins.is_none() {
+            let left_out = format!("{} IS NOT TRUE", condition?);
+            return Some(self.count(&self.conditions(range, Some(left_out))));
+        }
+        let is_inner = self.joins.as_ref().is_some_and(|joins| joins.is_inner);
+        (condition.is_some() || is_inner).then(|| {
+            let all = self.count(&self.conditions(range, None));
+            format!("SELECT ({all}) - ({})", self.count_rows(range, run))
+        })
     }
 
-    /// How many rows of a range the filter lets through.
+    /// How many rows of a range the filter and the joins let through.
     pub fn count_rows(&self, range: &KeyRange, run: &RunConstants) -> String {
+        let conditions = self.conditions(range, self.condition(run));
+        match &self.joins {
+            Some(joins) if joins.is_inner || self.filter.is_some() => {
+                let once = if joins.may_multiply { "DISTINCT " } else { "" };
+                format!(
+                    "SELECT count(*) FROM (SELECT {once}{} FROM {}{}) AS met",
+                    self.key_columns(),
+                    self.rows(),
+                    where_clause(conditions)
+                )
+            }
+            Some(_) | None => self.count(&conditions),
+        }
+    }
+
+    /// How many rows of the source fulfil conditions on themselves.
+    fn count(&self, conditions: &[String]) -> String {
         format!(
             "SELECT count(*) FROM {} AS src{}",
             self.source.quoted(),
-            where_clause(self.conditions(range, self.condition(run)))
+            where_clause(conditions.to_vec())
         )
+    }
+
+    /// The source and what is joined to it.
+    fn rows(&self) -> String {
+        let joins = self.joins.as_ref().map_or("", |joins| joins.sql.as_str());
+        format!("{} AS src{joins}", self.source.quoted())
     }
 
     /// The plan's `where`, ready to run. Placeholders are replaced here and in the fields, never in a
@@ -218,6 +249,8 @@ mod tests {
         };
         ReadRule {
             source: TableName::parse("jaw"),
+            joins: None,
+            also: Vec::new(),
             key: vec![column("order_id", "integer"), column("side", "text")],
             fields: vec![
                 "src.\"order_id\"".to_owned(),

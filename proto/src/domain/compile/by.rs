@@ -3,10 +3,10 @@
 use super::super::catalog::{Column, Table, quote_ident};
 use super::super::compiled::{Fault, RowAction};
 use super::super::plan::{Unfit, suggest};
-use super::super::rules::{Draft, DraftFault, Scope, Ty, free_sql, literal};
-use super::orphan;
+use super::super::rules::{Draft, DraftFault, Scope, Ty, literal};
 use super::reference::{FkRule, Settled};
 use super::resolve::Resolved;
+use super::{joins, orphan};
 
 /// The parent's key behind the values that name its row, orphans settled. `None` with problems noted.
 pub(super) fn resolve(
@@ -19,8 +19,12 @@ pub(super) fn resolve(
     let table = parent.source?;
     let columns = columns(scope, table, &given, rule)?;
     let lookup = Lookup {
-        table,
-        filter: parent.entity.filter.as_deref(),
+        rows: joins::rows(parent)?,
+        // Joins may repeat a row.
+        limit: match parent.entity.joins.as_slice() {
+            [] => "",
+            _ => " LIMIT 1",
+        },
         columns: &columns,
     };
     let unfit = rule.fk.orphan.as_ref().unwrap_or(scope.on_row_error);
@@ -58,7 +62,7 @@ pub(super) fn resolve(
         Unfit::Quarantine => Some(RowAction::Quarantine),
         Unfit::SetNull | Unfit::Default(_) => None,
     };
-    let is_sure = orphan::is_guaranteed(child, parent, &columns, &given);
+    let is_sure = orphan::is_guaranteed(child.source?, parent, &columns, &given);
     if let (Some(action), Some(first), false) = (gives_up, parts.first(), is_sure) {
         faults.push(DraftFault {
             guard: None,
@@ -157,8 +161,9 @@ fn all_set(given: &[Draft]) -> String {
 
 /// Where a row of the parent is found.
 struct Lookup<'a> {
-    table: &'a Table,
-    filter: Option<&'a str>,
+    /// What stands behind FROM; the parent's row is `src`.
+    rows: String,
+    limit: &'static str,
     columns: &'a [&'a Column],
 }
 
@@ -172,14 +177,11 @@ impl Lookup<'_> {
             .enumerate()
             .map(|(at, column)| format!("src.{} AS b{at}", quote_ident(&column.name)))
             .collect();
-        let filter = self.filter.map_or_else(String::new, |sql| {
-            format!(" WHERE {}", free_sql(&self.table.name, sql))
-        });
         let rows = format!(
-            "(SELECT src.{} AS k, {} FROM {} AS src{filter}) AS p",
+            "(SELECT src.{} AS k, {} FROM {}) AS p",
             quote_ident(&wanted.name),
             fields.join(", "),
-            self.table.name.quoted()
+            self.rows
         );
         // A value that is no plain column is evaluated outside: a bare name in its SQL must not meet
         // a column of the parent.
@@ -201,7 +203,11 @@ impl Lookup<'_> {
                 }
             })
             .collect();
-        let found = format!("(SELECT p.k FROM {rows} WHERE {})", tests.join(" AND "));
+        let found = format!(
+            "(SELECT p.k FROM {rows} WHERE {}{})",
+            tests.join(" AND "),
+            self.limit
+        );
         if is_plain {
             return found;
         }

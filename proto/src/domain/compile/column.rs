@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::catalog::{Column, Table};
 use super::super::compiled::{IdRule, RowAction};
-use super::super::plan::{Pipeline, Step, StepEntry, suggest};
-use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert, value_of};
+use super::super::plan::{ArrayAgg, Pipeline, PolymorphicPart, Step, StepEntry, suggest};
+use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, continued, convert, value_of};
+use super::gather::{self, Gathered};
+use super::polymorphic;
 use super::reference::{self, FkRule, Reference};
 use super::resolve::Resolved;
 
@@ -29,6 +31,10 @@ pub(super) enum RuleValue {
     Draft(Box<Draft>),
     /// A reference.
     Reference(Box<Reference>),
+    /// A reference whose target differs by row.
+    Polymorphic(Box<polymorphic::Reference>),
+    /// An array of child rows.
+    Array(Box<Gathered>),
 }
 
 impl Rule<'_> {
@@ -37,6 +43,8 @@ impl Rule<'_> {
         match &self.value {
             RuleValue::Draft(draft) => &draft.faults,
             RuleValue::Reference(reference) => &reference.faults,
+            RuleValue::Polymorphic(reference) => &reference.faults,
+            RuleValue::Array(gathered) => &gathered.draft.faults,
         }
     }
 }
@@ -129,6 +137,9 @@ fn compile<'a>(
             path: last_path,
             column: target.column,
         };
+        if fk.each == Some(true) {
+            return each(scope, (child, parents), &rule, target);
+        }
         let reference = reference::compile(scope, child, parents, &rule)?;
         return Some(Rule {
             column: target.column,
@@ -146,6 +157,16 @@ fn compile<'a>(
             value: RuleValue::Reference(Box::new(reference)),
         });
     }
+    if let Some((first, rest)) = pipeline.0.split_first()
+        && let Step::Polymorphic(name) = &first.step
+    {
+        return polymorphic_part(scope, (child, parents), (first, &name.0, rest), target);
+    }
+    if let [only] = pipeline.0.as_slice()
+        && let Step::ArrayAgg(rule) = &only.step
+    {
+        return gathered(scope, (child, parents), (only, rule), target);
+    }
     let draft = value_of(scope, &pipeline.0, &target.path)?;
     let draft = assign(scope, draft, target, last, &last_path)?;
     Some(Rule {
@@ -154,6 +175,107 @@ fn compile<'a>(
         mentioned: draft.mentioned.clone(),
         path: last_path,
         value: RuleValue::Draft(Box::new(draft)),
+    })
+}
+
+/// A rule that ends in `fk` with `each`.
+fn each<'a>(
+    scope: &Scope<'_>,
+    (entity, all): (&Resolved<'_>, &[Resolved<'_>]),
+    rule: &FkRule<'_>,
+    target: &Target<'a>,
+) -> Option<Rule<'a>> {
+    let draft = value_of(scope, rule.steps, rule.pipeline_path)?;
+    if let Some(step) = draft.agent.first() {
+        let words = "runs in the agent; fk needs a value of the source before it";
+        return scope.problem(&step.path, words);
+    }
+    let place = gather::Place {
+        entity,
+        all,
+        column: target.column,
+        path: rule.path.clone(),
+    };
+    let gathered = gather::each(scope, &place, (draft, rule.fk))?;
+    Some(Rule {
+        column: target.column,
+        columns: gathered.draft.columns.clone(),
+        mentioned: gathered.draft.mentioned.clone(),
+        path: place.path,
+        value: RuleValue::Array(Box::new(gathered)),
+    })
+}
+
+/// A rule that begins with a part of a polymorphic reference.
+fn polymorphic_part<'a>(
+    scope: &Scope<'_>,
+    (entity, all): (&Resolved<'_>, &[Resolved<'_>]),
+    (first, name, rest): (&StepEntry, &str, &[StepEntry]),
+    target: &Target<'a>,
+) -> Option<Rule<'a>> {
+    let place = polymorphic::Place {
+        entity,
+        all,
+        column: target.column,
+        path: format!("{}[0].polymorphic", target.path),
+    };
+    if first.on_error.is_some() {
+        let words = "polymorphic has orphan instead, where it is declared";
+        return scope.problem(&format!("{}[0].on_error", target.path), words);
+    }
+    let reference = polymorphic::compile(scope, &place, name)?;
+    let (columns, mentioned) = (reference.kind.columns.clone(), BTreeSet::new());
+    let value = match (&first.part, rest) {
+        (Some(PolymorphicPart::Id), []) => {
+            let reference = polymorphic::id(scope, &place, reference)?;
+            RuleValue::Polymorphic(Box::new(reference))
+        }
+        (Some(PolymorphicPart::Id), _) => {
+            return scope.problem(&place.path, "the id must be the last step");
+        }
+        (Some(PolymorphicPart::Type), _) => {
+            let draft = continued(scope, Some(reference.kind), rest, (&target.path, 1))??;
+            let last = rest.last().unwrap_or(first);
+            let path = format!("{}[{}].{}", target.path, rest.len(), last.step.word());
+            RuleValue::Draft(Box::new(assign(scope, draft, target, last, &path)?))
+        }
+        (None, _) => {
+            return scope.problem(&format!("{}[0].part", target.path), "missing: id or type");
+        }
+    };
+    Some(Rule {
+        column: target.column,
+        columns,
+        mentioned,
+        path: place.path,
+        value,
+    })
+}
+
+/// A rule that is nothing but `array_agg`.
+fn gathered<'a>(
+    scope: &Scope<'_>,
+    (entity, all): (&Resolved<'_>, &[Resolved<'_>]),
+    (entry, rule): (&StepEntry, &ArrayAgg),
+    target: &Target<'a>,
+) -> Option<Rule<'a>> {
+    if entry.on_error.is_some() {
+        let words = "array_agg cannot fail; the steps of its value can";
+        return scope.problem(&format!("{}[0].on_error", target.path), words);
+    }
+    let place = gather::Place {
+        entity,
+        all,
+        column: target.column,
+        path: format!("{}[0].array_agg", target.path),
+    };
+    let gathered = gather::compile(scope, &place, rule)?;
+    Some(Rule {
+        column: target.column,
+        columns: gathered.draft.columns.clone(),
+        mentioned: BTreeSet::new(),
+        path: place.path,
+        value: RuleValue::Array(Box::new(gathered)),
     })
 }
 

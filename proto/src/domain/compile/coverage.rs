@@ -85,7 +85,12 @@ pub(super) fn check_source(
                 .entity
                 .filter
                 .as_ref()
-                .is_some_and(|filter| mentions(filter, name));
+                .is_some_and(|filter| mentions(filter, name))
+            || entity
+                .entity
+                .joins
+                .iter()
+                .any(|join| mentions(&join.on, name));
         if !is_known {
             let path = format!("{}.transformation_rules", entity.path);
             let message = format!(

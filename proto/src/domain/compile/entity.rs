@@ -1,49 +1,24 @@
 //! One entity: its rules, its SELECT and everything else an agent needs.
 
-use std::collections::BTreeSet;
-
 use super::super::catalog::Table;
 use super::super::compiled::{
     CompiledEntity, Fault, IdCall, IdRule, KeyPart, OrphanAction, OrphanCheck, ParentRef, ReadRule,
     SelfReference, ValueRule, WriteColumn,
 };
-use super::super::plan::Step;
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert};
 use super::column::{self, Rule, RuleValue};
 use super::fields::Fields;
 use super::reference::Reference;
 use super::resolve::Resolved;
-use super::{Context, conflict, coverage, faults, hash, key, like, matching};
+use super::{Context, conflict, coverage, faults, hash, joins, key, like, matching, needs};
 
-/// Names of the entities that come first: explicit ones and those behind foreign keys, never the
-/// entity itself where only a foreign key says so.
-pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
-    let explicit = entity
-        .entity
-        .dependency_entities
-        .iter()
-        .map(|name| name.0.as_str());
-    let behind_keys = entity
-        .entity
-        .transformation_rules
-        .iter()
-        .flat_map(|(_, pipeline)| {
-            pipeline.0.iter().filter_map(|entry| match &entry.step {
-                Step::Fk(fk) => Some(fk.entity.0.as_str()),
-                _ => None,
-            })
-        });
-    let like = entity.entity.id.as_ref().and_then(|id| id.like.as_ref());
-    let behind_keys = behind_keys.chain(like.map(|name| name.0.as_str()));
-    let others = behind_keys.filter(|name| *name != entity.name());
-    explicit.chain(others).collect()
-}
+mod shapes;
 
 /// Compiles an entity. `None` with problems noted.
-pub(super) fn compile(
-    context: &Context<'_>,
-    all: &[Resolved<'_>],
-    entity: &Resolved<'_>,
+pub(super) fn compile<'a>(
+    context: &Context<'a>,
+    all: &[Resolved<'a>],
+    entity: &Resolved<'a>,
 ) -> Option<CompiledEntity> {
     let before = context.log.count();
     let (source, destination) = (entity.source?, entity.destination?);
@@ -53,8 +28,14 @@ pub(super) fn compile(
         .flatten()
         .map(|column| column.name.clone())
         .collect();
+    let joined = joins::resolve(context.source, context.log, entity)?;
+    let others = needs::others(context, all);
+    let join_sql = joins::sql_of_all(entity.entity);
     let scope = Scope {
         table: source,
+        joined: &joined,
+        joins: &join_sql,
+        others: &others,
         key: &key_names,
         timezone: entity.timezone,
         on_row_error: &entity.on_row_error,
@@ -62,9 +43,9 @@ pub(super) fn compile(
         server_version: context.source.server_version,
         log: context.log,
     };
-    if let Some(filter) = &entity.entity.filter {
-        scope.condition(filter, &format!("{}.where", entity.path));
-    }
+    let filter = entity.entity.filter.as_ref();
+    let filter = filter.and_then(|sql| scope.condition(sql, &format!("{}.where", entity.path)));
+    let join = joins::rule(entity, &joined, &key_names);
     let rules = column::compile_all(&scope, entity, all, destination);
     coverage::check_destination(&scope, entity, destination);
     let matching = matching::compile(&scope, entity, destination);
@@ -73,6 +54,9 @@ pub(super) fn compile(
     }
     let snapshot = coverage::snapshot(&scope, entity, &rules, destination);
     let mut parts = Assembly::new(entity)?;
+    // First, so that its verdict is: the other checks see one of the rows.
+    let (join, several) = join.unzip();
+    parts.drafts.extend(several.flatten());
     let id = entity.id.clone()?;
     match like::compile(&scope, entity, all, destination) {
         Some(rule) => parts.write_rule(entity, &rule),
@@ -94,7 +78,7 @@ pub(super) fn compile(
             .position(|known| known.name == column.name)
     };
     parts.columns.sort_by_key(order);
-    let needed = dependencies(entity);
+    let needed = needs::dependencies(entity);
     let mut compiled = CompiledEntity {
         entity: entity.name().to_owned(),
         entity_type: entity.entity.entity_type.to_string(),
@@ -111,6 +95,8 @@ pub(super) fn compile(
             .collect(),
         read: ReadRule {
             source: source.name.clone(),
+            joins: join,
+            also: needs::also(entity, all),
             key: parts.key,
             fields,
             fault_field,
@@ -118,7 +104,15 @@ pub(super) fn compile(
                 .entity
                 .filter
                 .as_ref()
-                .map(|sql| filter_sql(source, sql)),
+                .zip(filter)
+                .map(|(sql, draft)| {
+                    // As it is, where it needs no wrapping.
+                    if draft.sql == format!("({}\n)", sql.0) {
+                        sql.0.clone()
+                    } else {
+                        draft.sql
+                    }
+                }),
             time_zone: entity.timezone.map(str::to_owned),
         },
         destination: destination.name.clone(),
@@ -137,15 +131,6 @@ pub(super) fn compile(
     };
     compiled.hash = hash::of(&compiled, context.plan.namespace);
     Some(compiled)
-}
-
-/// The plan's `where`; through [`super::super::rules::free_sql`] where it uses the table's own name.
-fn filter_sql(table: &Table, sql: &str) -> String {
-    if super::super::rules::mentions(sql, &table.name.name) {
-        super::super::rules::free_sql(&table.name, sql)
-    } else {
-        sql.to_owned()
-    }
 }
 
 /// The parts of a compiled entity while its rules are put together.
@@ -244,6 +229,8 @@ impl Assembly {
         match &rule.value {
             RuleValue::Draft(draft) => self.write_draft(&rule.column.name, draft),
             RuleValue::Reference(reference) => self.write_reference(entity, rule, reference),
+            RuleValue::Polymorphic(reference) => self.write_choice(&rule.column.name, reference),
+            RuleValue::Array(gathered) => self.write_array(&rule.column.name, gathered),
         }
     }
 
@@ -310,6 +297,7 @@ impl Assembly {
                 entity: reference.parent.clone(),
                 column,
                 parts,
+                is_each: false,
             });
         }
     }

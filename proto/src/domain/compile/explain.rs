@@ -123,6 +123,11 @@ fn column_words(entity: &CompiledEntity, value: &ValueRule) -> Vec<String> {
     let fields: Vec<usize> = match value {
         ValueRule::Field(field) | ValueRule::Steps { field, .. } => vec![*field],
         ValueRule::Id(call) => call.parts.iter().map(|part| part.field).collect(),
+        ValueRule::Ids(call) => vec![call.part.field],
+        ValueRule::FirstId(calls) => {
+            let parts = calls.iter().flat_map(|call| &call.parts);
+            parts.map(|part| part.field).collect()
+        }
     };
     let nulls = entity.orphans.iter().filter(|check| {
         check.action == OrphanAction::SetNull && fields.contains(&check.part.field)
@@ -141,6 +146,11 @@ fn value_words(value: &ValueRule) -> Vec<String> {
     match value {
         ValueRule::Field(field) => vec![format!("{} as it is", name(*field))],
         ValueRule::Id(call) => vec![call_words(call)],
+        ValueRule::FirstId(calls) => {
+            let words: Vec<String> = calls.iter().map(call_words).collect();
+            vec![format!("the first of: {}", words.join(", "))]
+        }
+        ValueRule::Ids(call) => vec![format!("ids of {} {}", call.entity, name(call.part.field))],
         ValueRule::Steps { field, steps } => {
             let mut words = vec![name(*field)];
             words.extend(steps.iter().map(|step| match step.op.can_fail() {

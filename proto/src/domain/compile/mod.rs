@@ -8,16 +8,21 @@ mod by;
 mod column;
 mod conflict;
 mod coverage;
+mod elements;
 mod entity;
 mod explain;
 mod faults;
 mod fields;
+mod gather;
 mod hash;
 mod identity;
+mod joins;
 mod key;
 mod like;
 mod matching;
+mod needs;
 mod orphan;
+mod polymorphic;
 mod probe;
 mod reference;
 mod resolve;
@@ -120,7 +125,7 @@ fn ordered(context: &Context<'_>, resolved: &[Resolved<'_>]) -> Option<Vec<usize
     let edges: Vec<Vec<usize>> = resolved
         .iter()
         .map(|entity| {
-            let dependencies: BTreeSet<&str> = entity::dependencies(entity);
+            let dependencies: BTreeSet<&str> = needs::dependencies(entity);
             let position = |name: &&str| names.iter().position(|known| known == name);
             dependencies.iter().filter_map(position).collect()
         })

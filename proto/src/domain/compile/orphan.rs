@@ -1,12 +1,13 @@
 //! Whether the row that a foreign key refers to is there.
 
-use super::super::catalog::{Column, quote_ident};
-use super::super::rules::{Draft, Ty, free_sql};
+use super::super::catalog::{Column, Table, quote_ident};
+use super::super::rules::{Draft, Ty};
+use super::joins;
 use super::resolve::Resolved;
 
 /// A condition that holds where the parent row is there; `None` where it always is.
 pub(super) fn exists(
-    child: &Resolved<'_>,
+    child: &Table,
     parent: &Resolved<'_>,
     key: &[&Column],
     parts: &[Draft],
@@ -14,20 +15,16 @@ pub(super) fn exists(
     if is_guaranteed(child, parent, key, parts) {
         return None;
     }
-    let table = parent.source?.name.quoted();
     // The filter sees its own row as `src`; this row's `src` is not visible in there.
     let keys: Vec<String> = key
         .iter()
         .enumerate()
         .map(|(at, column)| format!("src.{} AS k{at}", quote_ident(&column.name)))
         .collect();
-    let filter = match (&parent.entity.filter, parent.source) {
-        (Some(filter), Some(source)) => format!(" WHERE {}", free_sql(&source.name, filter)),
-        (Some(_) | None, _) => String::new(),
-    };
     let rows = format!(
-        "(SELECT {} FROM {table} AS src{filter}) AS p",
-        keys.join(", ")
+        "(SELECT {} FROM {}) AS p",
+        keys.join(", "),
+        joins::rows(parent)?
     );
     // A part that is no plain column is evaluated outside: a bare name in its SQL must not meet a
     // column of the parent.
@@ -65,28 +62,25 @@ pub(super) fn exists(
 /// SELECT of all keys of the parent, where they and the reference are one integer each: then the agent can
 /// know them.
 pub(super) fn keys(parent: &Resolved<'_>, key: &[&Column], parts: &[Draft]) -> Option<String> {
-    let ([column], [part], Some(source)) = (key, parts, parent.source) else {
+    let ([column], [part]) = (key, parts) else {
         return None;
     };
     if !Ty::of(&column.ty).is_integer() || !part.ty.is_integer() {
         return None;
     }
-    let filter = match &parent.entity.filter {
-        Some(filter) => format!(" WHERE {}", free_sql(&source.name, filter)),
-        None => String::new(),
-    };
     Some(format!(
-        "SELECT (src.{})::int8 FROM {} AS src{filter}",
+        "SELECT (src.{})::int8 FROM {}",
         quote_ident(&column.name),
-        source.name.quoted()
+        joins::rows(parent)?
     ))
 }
 
 /// What the error row of an orphan says.
 pub(super) fn words(parent: &Resolved<'_>) -> String {
-    let filtered = match parent.entity.filter {
-        Some(_) => " or is filtered out",
-        None => "",
+    let filtered = if joins::leaves_out(parent.entity) {
+        " or is filtered out"
+    } else {
+        ""
     };
     let name = parent.name();
     format!("refers to a row of {name} that does not exist{filtered}")
@@ -95,18 +89,18 @@ pub(super) fn words(parent: &Resolved<'_>) -> String {
 /// A validated foreign key of the source from these very columns to the parent's key, with no
 /// filter on the parent.
 pub(super) fn is_guaranteed(
-    child: &Resolved<'_>,
+    child: &Table,
     parent: &Resolved<'_>,
     key: &[&Column],
     parts: &[Draft],
 ) -> bool {
-    let (Some(table), Some(target)) = (child.source, parent.source) else {
+    let Some(target) = parent.source else {
         return false;
     };
     let columns: Option<Vec<&str>> = parts.iter().map(|part| part.direct.as_deref()).collect();
     let Some(columns) = columns else { return false };
-    parent.entity.filter.is_none()
-        && table.foreign_keys.iter().any(|foreign| {
+    !joins::leaves_out(parent.entity)
+        && child.foreign_keys.iter().any(|foreign| {
             let pairs: Vec<(&str, &str)> = foreign
                 .columns
                 .iter()

@@ -3,30 +3,33 @@
 use std::collections::BTreeSet;
 
 use super::super::catalog::{Probe, TableName};
-use super::super::plan::{Entity, Ordered, Pipeline, Plan, Step};
+use super::super::plan::{ArrayAgg, Ordered, Pipeline, Plan, Step};
 use super::super::rules::{regex_probe, zone_probe};
-use super::matching;
+use super::{gather, joins, matching, needs};
 
 /// Tables of the source and of the destination that the plan names, in plan order.
 pub fn tables(plan: &Plan) -> (Vec<TableName>, Vec<TableName>) {
-    let collect = |name: &dyn Fn(&Entity) -> String| {
-        let mut tables: Vec<TableName> = Vec::new();
-        for entity in plan.entities.iter() {
-            let table = TableName::parse(&name(entity));
-            if !tables.contains(&table) {
-                tables.push(table);
-            }
+    let (mut source, mut destination) = (Vec::new(), Vec::new());
+    let add = |tables: &mut Vec<TableName>, table: TableName| {
+        if !tables.contains(&table) {
+            tables.push(table);
         }
-        tables
     };
-    (
-        collect(&|entity| entity.source_entity.to_string()),
-        collect(&|entity| entity.destination_entity.to_string()),
-    )
+    for entity in plan.entities.iter() {
+        add(&mut source, TableName::parse(&entity.source_entity));
+        add(
+            &mut destination,
+            TableName::parse(&entity.destination_entity),
+        );
+        for table in needs::beside(entity).0 {
+            add(&mut source, table);
+        }
+    }
+    (source, destination)
 }
 
 /// Free SQL and time zones that the source must judge. Describe each as
-/// `SELECT {rules::free_sql} FROM {table} AS src`.
+/// `SELECT {rules::free_sql} FROM {Probe::rows}`.
 pub fn probes(plan: &Plan) -> Vec<Probe> {
     let mut probes = BTreeSet::new();
     for entity in plan.entities.iter() {
@@ -35,6 +38,7 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
             .defaults
             .as_ref()
             .and_then(|defaults| defaults.timezone.as_ref());
+        probes.extend(joins::probes(entity));
         let mut found = Found {
             zone: entity
                 .timezone
@@ -42,6 +46,7 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
                 .or(default)
                 .map(|zone| zone.0.as_str()),
             table: &table,
+            joins: joins::sql_of_all(entity),
             probes: &mut probes,
         };
         if let Some(filter) = &entity.filter {
@@ -59,6 +64,7 @@ pub fn probes(plan: &Plan) -> Vec<Probe> {
 
 struct Found<'a> {
     table: &'a TableName,
+    joins: String,
     zone: Option<&'a str>,
     probes: &'a mut BTreeSet<Probe>,
 }
@@ -67,8 +73,27 @@ impl Found<'_> {
     fn sql(&mut self, sql: &str) {
         self.probes.insert(Probe {
             table: self.table.clone(),
+            joins: self.joins.clone(),
             sql: sql.to_owned(),
         });
+    }
+
+    /// What stands in `array_agg` is about the child's row.
+    fn children(&mut self, rule: &ArrayAgg) {
+        let table = TableName::parse(&rule.source);
+        let mut inner = Found {
+            table: &table,
+            joins: String::new(),
+            zone: self.zone,
+            probes: &mut *self.probes,
+        };
+        if let Some(filter) = &rule.filter {
+            inner.sql(filter);
+        }
+        if let Some(by) = &rule.order_by {
+            inner.sql(&gather::ordering(by).0);
+        }
+        inner.pipeline(&rule.value);
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline) {
@@ -81,6 +106,7 @@ impl Found<'_> {
                         self.pipeline(&case.then);
                     }
                 }
+                Step::ArrayAgg(rule) => self.children(rule),
                 Step::Tz(tz) => {
                     let own = tz.from.as_ref().map(|zone| zone.0.as_str());
                     if let Some(zone) = own.or(self.zone) {

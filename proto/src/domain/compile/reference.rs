@@ -197,7 +197,7 @@ fn parts(scope: &Scope<'_>, rule: &FkRule<'_>) -> Option<Vec<Draft>> {
 }
 
 /// Whether equal keys have equal texts on both sides, so that both give the same id.
-fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
+pub(super) fn same_text(part: &Draft, key: &Column, parent: &str) -> Result<(), String> {
     let target = Ty::of(&key.ty);
     if !key.ty.is_deterministic || target == Ty::Citext {
         return Err(format!(
@@ -264,7 +264,8 @@ fn settle(
         let message = format!("column \"{}\" is NOT NULL", rule.column.name);
         return scope.problem(&orphan_path, message);
     }
-    let Some(exists) = orphan::exists(child, parent, key, &parts) else {
+    let table = child.source?;
+    let Some(exists) = orphan::exists(table, parent, key, &parts) else {
         return Some(Settled {
             parts,
             faults,

@@ -35,6 +35,14 @@ impl Resolved<'_> {
         &self.entity.entity
     }
 
+    /// The entity that names its ids: itself, or the one whose ids it shares.
+    pub(super) fn named(&self) -> &str {
+        match &self.id {
+            Some(IdRule::Uuid5 { entity, .. }) => entity,
+            Some(IdRule::Keep { .. } | IdRule::None { .. }) | None => self.name(),
+        }
+    }
+
     /// `on_row_error` as the agent has it.
     pub(super) fn row_action(&self) -> RowAction {
         match self.on_row_error {

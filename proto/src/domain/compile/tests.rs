@@ -10,6 +10,7 @@ mod hashes;
 mod ids;
 mod problems;
 mod references;
+mod shapes;
 mod steps;
 
 const CLINIC: &str = include_str!("fixtures/clinic.yaml");
@@ -37,6 +38,8 @@ fn field<'a>(entity: &'a CompiledEntity, column: &str) -> &'a str {
     match &column.value {
         ValueRule::Field(field) | ValueRule::Steps { field, .. } => &entity.read.fields[*field],
         ValueRule::Id(call) => &entity.read.fields[call.parts[0].field],
+        ValueRule::FirstId(calls) => &entity.read.fields[calls[0].parts[0].field],
+        ValueRule::Ids(call) => &entity.read.fields[call.part.field],
     }
 }
 

@@ -44,8 +44,7 @@ object! {
         #[schemars(default)]
         "by" by: Vec<Name>,
         /// Every element of an array is a reference.
-        #[schemars(default)]
-        "each" each: Later<bool>,
+        "each" each: Option<bool>,
         /// The reference stands inside JSON.
         #[schemars(default)]
         "path" path: Later<String>,
@@ -195,6 +194,8 @@ object! {
         "by" by: Name,
         /// The column that is taken.
         "take" take: Name,
+        /// What happens to a value that finds no row; default: the entity's `on_row_error`.
+        "else" otherwise: Option<Unfit>,
     }
 }
 

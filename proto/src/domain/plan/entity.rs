@@ -35,14 +35,13 @@ object! {
         "where" filter: Option<Sql>,
         /// Further source tables.
         #[schemars(default)]
-        "joins" joins: Later<Vec<Join>>,
+        "joins" joins: Vec<Join>,
         /// What the new rows are called.
         "id" id: Option<Id>,
         /// What happens where the destination already has a row of that key.
         "on_conflict" on_conflict: Option<OnConflict>,
         /// References whose target differs by row, used by the step `polymorphic`.
-        #[schemars(default)]
-        "polymorphic" polymorphic: Later<Ordered<Polymorphic>>,
+        "polymorphic" polymorphic: Option<Ordered<Polymorphic>>,
         /// Destination column to pipeline.
         "transformation_rules" transformation_rules: Ordered<Pipeline>,
         /// Checks after the load.

@@ -33,6 +33,8 @@ pub struct StepEntry {
     pub on_error: Option<Unfit>,
     /// `else` of `when`.
     pub otherwise: Option<Pipeline>,
+    /// `part` of `polymorphic`.
+    pub part: Option<PolymorphicPart>,
 }
 
 choice! {
@@ -99,11 +101,11 @@ choice! {
         /// Another value for each listed one; NULL stays NULL.
         Map(MapRule) = "map";
         /// A value from a small table.
-        Lookup(Lookup) = "lookup", later;
+        Lookup(Lookup) = "lookup";
         /// The new id of a row that the legacy id names.
         Fk(Fk) = "fk";
         /// Part of a reference whose target differs by row.
-        Polymorphic(Name) = "polymorphic", later;
+        Polymorphic(Name) = "polymorphic";
         /// The moment that a local time means.
         Tz(Tz) = "tz";
         /// Arithmetic on numbers: times `mul`, plus `add`.
@@ -115,7 +117,7 @@ choice! {
         /// JSON from text; json or jsonb, as the destination has it.
         JsonParse = "json_parse";
         /// An array of values of child rows.
-        ArrayAgg(Box<ArrayAgg>) = "array_agg", later;
+        ArrayAgg(Box<ArrayAgg>) = "array_agg";
         /// A hash in hexadecimal digits.
         Hash(Hash) = "hash";
         /// A keyed hash in hexadecimal digits, so that joins survive.
@@ -134,6 +136,24 @@ choice! {
 /// Keys that may stand beside a step, and the step they belong to (every step where empty).
 const BESIDE: &[(&str, &str)] = &[("on_error", ""), ("else", "when"), ("part", "polymorphic")];
 
+impl Pipeline {
+    /// Every step, those inside others included.
+    pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a StepEntry)) {
+        for entry in &self.0 {
+            visit(entry);
+            match &entry.step {
+                Step::When(cases) => cases.iter().for_each(|case| case.then.walk(visit)),
+                Step::JsonBuild(parts) => parts.iter().for_each(|(_, part)| part.walk(visit)),
+                Step::ArrayAgg(rule) => rule.value.walk(visit),
+                _ => {}
+            }
+            if let Some(otherwise) = &entry.otherwise {
+                otherwise.walk(visit);
+            }
+        }
+    }
+}
+
 impl Decode for StepEntry {
     fn decode(at: &At<'_>) -> Option<Self> {
         match &at.node.kind {
@@ -144,6 +164,7 @@ impl Decode for StepEntry {
                     step,
                     on_error: None,
                     otherwise: None,
+                    part: None,
                 })
             }
             NodeKind::Mapping(_) => decode_mapping(at),
@@ -173,6 +194,7 @@ fn decode_mapping(at: &At<'_>) -> Option<StepEntry> {
         step: Step::Now,
         on_error: None,
         otherwise: None,
+        part: None,
     };
     let mut is_whole = true;
     for (key, node) in pairs.iter().filter(|(key, _)| is_beside(&key.text)) {
@@ -191,7 +213,8 @@ fn decode_mapping(at: &At<'_>) -> Option<StepEntry> {
             entry.otherwise = Pipeline::decode(&at);
             is_whole &= entry.otherwise.is_some();
         } else {
-            is_whole &= PolymorphicPart::decode(&at).is_some();
+            entry.part = PolymorphicPart::decode(&at);
+            is_whole &= entry.part.is_some();
         }
     }
     entry.step = step?;

@@ -88,10 +88,7 @@ fn regex_sql(input: &str, rule: &Regex) -> String {
 
 /// The probe that makes the source judge a regular expression.
 pub fn regex_probe(table: &TableName, rule: &Regex) -> Probe {
-    Probe {
-        table: table.clone(),
-        sql: regex_sql("''::text", rule),
-    }
+    Probe::new(table.clone(), regex_sql("''::text", rule))
 }
 
 /// `split`: one part, or everything from one on.

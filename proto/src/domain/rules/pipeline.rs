@@ -5,24 +5,35 @@ use super::draft::Draft;
 use super::scope::Scope;
 use super::texts::TextStep;
 use super::ty::Ty;
-use super::{edits, jsons, map, phone, pii, sources, texts, tz, unit, values, when};
+use super::{edits, jsons, lookup, map, phone, pii, sources, texts, tz, unit, values, when};
 use crate::domain::plan::{Step, StepEntry, Unfit};
 
 /// What a list of steps makes of the source row. `path` is the pipeline's. `None` with problems
 /// noted.
 pub fn value_of(scope: &Scope<'_>, steps: &[StepEntry], path: &str) -> Option<Draft> {
-    let mut draft = None;
+    match continued(scope, None, steps, (path, 0))? {
+        Some(draft) => Some(draft),
+        None => scope.problem(path, "no value: start with a step like {col: name}"),
+    }
+}
+
+/// What further steps make of a value; `at` is the path of the pipeline and the index of the first of
+/// them. The inner `None`: no value and no step.
+pub fn continued(
+    scope: &Scope<'_>,
+    draft: Option<Draft>,
+    steps: &[StepEntry],
+    (path, from): (&str, usize),
+) -> Option<Option<Draft>> {
+    let mut draft = draft;
     for (index, entry) in steps.iter().enumerate() {
         let place = Place {
-            item: format!("{path}[{index}]"),
+            item: format!("{path}[{}]", from + index),
             is_last: index + 1 == steps.len(),
         };
         draft = Some(next(scope, draft, entry, &place)?);
     }
-    match draft {
-        Some(draft) => Some(draft),
-        None => scope.problem(path, "no value: start with a step like {col: name}"),
-    }
+    Some(draft)
 }
 
 /// Where a step stands.
@@ -115,7 +126,12 @@ fn is_first(step: &Step) -> bool {
 fn can_fail(step: &Step) -> bool {
     matches!(
         step,
-        Step::Cast(_) | Step::Email | Step::Unit(_) | Step::Phone(_) | Step::JsonParse
+        Step::Cast(_)
+            | Step::Email
+            | Step::Unit(_)
+            | Step::Lookup(_)
+            | Step::Phone(_)
+            | Step::JsonParse
     )
 }
 
@@ -147,6 +163,14 @@ fn first(scope: &Scope<'_>, entry: &StepEntry, path: &str, item: &str) -> Option
         Step::When(cases) => when::apply(scope, cases, entry.otherwise.as_ref(), item),
         Step::Sql(sql) => scope.sql_value(sql, path),
         Step::JsonBuild(members) => jsons::build(scope, members, path),
+        Step::ArrayAgg(_) => {
+            let message = "array_agg must be the only step of its rule, and not inside another";
+            scope.problem(path, message)
+        }
+        Step::Polymorphic(_) => {
+            let message = "polymorphic must be the first step of its rule, and not inside another";
+            scope.problem(path, message)
+        }
         _ => scope.problem(path, "not supported yet"),
     }
 }
@@ -203,6 +227,10 @@ fn then(
         Step::Map(rule) => map::apply(scope, draft, rule, path),
         Step::Tz(rule) => tz::apply(scope, draft, rule, path),
         Step::Unit(rule) => unit::apply(scope, draft, rule, unfit, path),
+        Step::Lookup(rule) => match (&rule.otherwise, &entry.on_error) {
+            (Some(_), Some(_)) => scope.problem(path, "else and on_error say the same; give one"),
+            (own, _) => lookup::apply(scope, draft, rule, own.as_ref().unwrap_or(unfit), path),
+        },
         Step::Fk(_) => scope.problem(path, "fk must be the last step, and not inside when"),
         _ => scope.problem(path, "not supported yet"),
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
+use super::lookup::Others;
 use super::ty::Ty;
-use crate::domain::catalog::{Column, Probe, Probed, Table, TableName, quote_ident};
+use crate::domain::catalog::{Column, Probe, Probed, Table, quote_ident};
 use crate::domain::plan::{ProblemLog, Sql, Unfit, suggest};
 
 /// The surroundings of an entity's rules.
@@ -12,6 +13,12 @@ use crate::domain::plan::{ProblemLog, Sql, Unfit, suggest};
 pub struct Scope<'a> {
     /// The source table, under the alias `src`.
     pub table: &'a Table,
+    /// Tables that are joined to it.
+    pub joined: &'a [Joined<'a>],
+    /// What stands behind `FROM table AS src` for them.
+    pub joins: &'a str,
+    /// Rows beside its own.
+    pub others: &'a Others<'a>,
     /// Key columns, for `source_meta: pk`.
     pub key: &'a [String],
     /// What naive timestamps mean, if anything says so.
@@ -24,6 +31,28 @@ pub struct Scope<'a> {
     pub server_version: u32,
     /// Where problems go.
     pub log: &'a ProblemLog,
+}
+
+/// A table that is joined to the source.
+#[derive(Debug)]
+pub struct Joined<'a> {
+    /// Its name in rules.
+    pub alias: &'a str,
+    /// The table.
+    pub table: &'a Table,
+    /// Its columns are NULL where it has no row.
+    pub is_left: bool,
+}
+
+/// A column that a rule names.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The column.
+    pub column: &'a Column,
+    /// It is never NULL here.
+    pub not_null: bool,
+    /// The alias of its table, if that is a joined one.
+    alias: Option<&'a str>,
 }
 
 impl<'a> Scope<'a> {
@@ -41,40 +70,70 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A column of the source row.
-    pub fn column(&self, name: &str, path: &str) -> Option<&'a Column> {
+    /// A column of the source row, or `alias.column` of a joined one.
+    pub fn column(&self, name: &str, path: &str) -> Option<Found<'a>> {
         if let Some(column) = self.table.column(name) {
-            return Some(column);
+            return Some(Found {
+                column,
+                not_null: column.not_null,
+                alias: None,
+            });
         }
-        if let Some((alias, _)) = name.split_once('.') {
-            let message = format!("not supported yet: \"{alias}\" would be a join");
-            return self.problem(path, message);
+        let (alias, table, inner) = match name.split_once('.') {
+            None => (None, self.table, name),
+            Some((alias, inner)) => match self.joined.iter().find(|join| join.alias == alias) {
+                Some(join) => (Some(join), join.table, inner),
+                None => {
+                    let hint = suggest::hint(alias, self.joined.iter().map(|join| join.alias));
+                    return self.problem(path, format!("no join has the alias \"{alias}\"{hint}"));
+                }
+            },
+        };
+        if let (Some(join), Some(column)) = (alias, table.column(inner)) {
+            return Some(Found {
+                column,
+                not_null: column.not_null && !join.is_left,
+                alias: Some(join.alias),
+            });
         }
-        let names = self.table.columns.iter().map(|column| column.name.as_str());
-        let hint = suggest::hint(name, names);
-        let table = &self.table.name;
-        self.problem(
-            path,
-            format!("source table {table} has no column \"{name}\"{hint}"),
-        )
+        let names = table.columns.iter().map(|column| column.name.as_str());
+        let hint = suggest::hint(inner, names);
+        let kind = if alias.is_some() { "joined" } else { "source" };
+        let message = format!(
+            "{kind} table {} has no column \"{inner}\"{hint}",
+            table.name
+        );
+        self.problem(path, message)
     }
 
     /// A column as a value.
     pub fn column_value(&self, name: &str, path: &str) -> Option<Draft> {
-        let column = self.column(name, path)?;
-        let mut draft = Draft::new(column_sql(name), Ty::of(&column.ty));
-        draft.is_deterministic = column.ty.is_deterministic;
-        draft.columns.insert(name.to_owned());
-        draft.direct = Some(name.to_owned());
+        let found = self.column(name, path)?;
+        let sql = match found.alias {
+            None => column_sql(name),
+            Some(alias) => format!("{}.{}", quote_ident(alias), quote_ident(&found.column.name)),
+        };
+        let mut draft = Draft::new(sql, Ty::of(&found.column.ty));
+        draft.is_deterministic = found.column.ty.is_deterministic;
+        if found.alias.is_none() {
+            draft.columns.insert(name.to_owned());
+            draft.direct = Some(name.to_owned());
+        }
         Some(draft)
+    }
+
+    /// The probe of a free expression over the row.
+    fn probe(&self, sql: &str) -> Probe {
+        Probe {
+            table: self.table.name.clone(),
+            joins: self.joins.to_owned(),
+            sql: sql.to_owned(),
+        }
     }
 
     /// A free expression as a value.
     pub fn sql_value(&self, sql: &Sql, path: &str) -> Option<Draft> {
-        let probe = Probe {
-            table: self.table.name.clone(),
-            sql: sql.0.clone(),
-        };
+        let probe = self.probe(sql);
         let ty = match self.expressions.get(&probe) {
             Some(Probed::Type(ty)) => ty,
             Some(Probed::Refused(words)) => {
@@ -82,7 +141,7 @@ impl<'a> Scope<'a> {
             }
             None => return self.problem(path, "the source has not told its type"),
         };
-        let mut draft = Draft::new(free_sql(&self.table.name, sql), Ty::of(ty));
+        let mut draft = Draft::new(free_sql(&probe), Ty::of(ty));
         draft.is_deterministic = ty.is_deterministic;
         draft.mentioned = self.mentioned(sql);
         Some(draft)
@@ -114,11 +173,13 @@ pub fn column_sql(name: &str) -> String {
 
 /// A free expression of the plan over the row `src` of a table, as one scalar.
 ///
-/// Columns may be written bare, behind `src.` or behind the table's own name. The line end keeps a
-/// trailing comment from swallowing the parenthesis. Whoever describes a [`Probe`] writes
-/// `SELECT {free_sql} FROM {table} AS src`.
-pub fn free_sql(table: &TableName, sql: &str) -> String {
-    if mentions(sql, &table.name) {
+/// Columns may be written bare, behind `src.` or behind the table's own name. Beside joined tables a
+/// bare name is the source's first: it is never ambiguous. The line end keeps a trailing comment from
+/// swallowing the parenthesis. Whoever describes a [`Probe`] writes
+/// `SELECT {free_sql} FROM {rows}`.
+pub fn free_sql(probe: &Probe) -> String {
+    let (table, sql) = (&probe.table, &probe.sql);
+    if !probe.joins.is_empty() || mentions(sql, &table.name) {
         let own_name = quote_ident(&table.name);
         format!("(SELECT ({sql}\n) FROM (SELECT src.*) AS {own_name})")
     } else {
@@ -146,6 +207,7 @@ pub fn mentions(sql: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::catalog::TableName;
 
     #[test]
     fn words_are_found_whole() {
@@ -157,11 +219,15 @@ mod tests {
 
     #[test]
     fn free_sql_sees_the_table_under_its_own_name() {
-        let table = TableName::parse("office");
-        assert_eq!(free_sql(&table, "name -- x"), "(name -- x\n)");
-        assert_eq!(
-            free_sql(&table, "office.name"),
-            "(SELECT (office.name\n) FROM (SELECT src.*) AS \"office\")"
-        );
+        let probe = |sql: &str| Probe::new(TableName::parse("office"), sql);
+        assert_eq!(free_sql(&probe("name -- x")), "(name -- x\n)");
+        let own = "(SELECT (office.name\n) FROM (SELECT src.*) AS \"office\")";
+        assert_eq!(free_sql(&probe("office.name")), own);
+        let joined = Probe {
+            joins: " LEFT JOIN \"public\".\"region\" AS \"r\" ON (true\n)".to_owned(),
+            ..probe("name")
+        };
+        let bare = "(SELECT (name\n) FROM (SELECT src.*) AS \"office\")";
+        assert_eq!(free_sql(&joined), bare);
     }
 }

@@ -51,6 +51,22 @@ fn table() -> Table {
     }
 }
 
+/// A small table with a unique code.
+fn lookup_tables() -> [Table; 1] {
+    let code = |name: &str, ty: &str| column(name, ty, -1);
+    [Table {
+        name: TableName::parse("codes"),
+        columns: vec![
+            code("id", "integer"),
+            code("code", "text"),
+            code("label", "text"),
+            code("made", "date"),
+        ],
+        unique_keys: vec![vec!["id".to_owned()], vec!["code".to_owned()]],
+        ..table()
+    }]
+}
+
 /// Compiles a pipeline written as in a plan.
 fn compile(pipeline: &str) -> Result<Draft, Vec<Problem>> {
     compile_for(150_000, pipeline)
@@ -73,7 +89,14 @@ fn compile_for(server_version: u32, pipeline: &str) -> Result<Draft, Vec<Problem
     };
     let expressions = BTreeMap::from([(regex_probe(&table.name, &bad), Probed::Refused(refused))]);
     let key = ["id".to_owned(), "side".to_owned()];
+    let others = Others {
+        tables: &lookup_tables(),
+        entities: Vec::new(),
+    };
     let scope = Scope {
+        others: &others,
+        joined: &[],
+        joins: "",
         table: &table,
         key: &key,
         timezone: Some("America/Chicago"),

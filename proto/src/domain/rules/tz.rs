@@ -84,10 +84,7 @@ impl Clock {
 pub fn zone_probe(table: &TableName, zone: &str) -> Probe {
     let zone = quote_literal(zone);
     let sql = format!("timestamp '2000-01-01 00:00:00' AT TIME ZONE {zone}");
-    Probe {
-        table: table.clone(),
-        sql,
-    }
+    Probe::new(table.clone(), sql)
 }
 
 /// Applies `tz`.

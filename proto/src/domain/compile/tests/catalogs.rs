@@ -180,10 +180,7 @@ pub(super) fn source() -> Catalog {
 
 /// The source's answer to a probe.
 pub(super) fn answer(catalog: &mut Catalog, table: &str, sql: &str, type_name: &str) {
-    let probe = Probe {
-        table: TableName::parse(table),
-        sql: sql.to_owned(),
-    };
+    let probe = Probe::new(TableName::parse(table), sql.to_owned());
     catalog
         .expressions
         .insert(probe, Probed::Type(ty(type_name)));

@@ -9,10 +9,7 @@ pub(super) fn problems_in(text: &str, change: impl Fn(&mut Catalog, &mut Catalog
     for (sql, ty) in [("amount", "money"), ("now()", "timestamp with time zone")] {
         catalogs::answer(&mut source, "orders", sql, ty);
     }
-    let bad = Probe {
-        table: TableName::parse("orders"),
-        sql: "nope(".to_owned(),
-    };
+    let bad = Probe::new(TableName::parse("orders"), "nope(".to_owned());
     source.expressions.insert(
         bad,
         Probed::Refused("syntax error at end of input".to_owned()),

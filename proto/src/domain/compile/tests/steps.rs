@@ -16,7 +16,7 @@ fn steps_and_types() {
         (
             "[{col: r.total}]",
             format!("{at}[0].col"),
-            "not supported yet",
+            "no join has the alias \"r\"",
         ),
         ("[trim]", format!("{at}[0].trim"), "needs a value before it"),
         (

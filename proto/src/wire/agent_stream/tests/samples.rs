@@ -163,10 +163,10 @@ pub(super) fn queries() -> Vec<Query> {
         Query::ReadCatalog {
             side: Side::Source,
             tables: vec![TableName::parse("offices")],
-            probes: vec![Probe {
-                table: TableName::parse("offices"),
-                sql: "lower(name)".to_owned(),
-            }],
+            probes: vec![Probe::new(
+                TableName::parse("offices"),
+                "lower(name)".to_owned(),
+            )],
         },
         Query::CheckPlan(Box::new(clinic())),
         Query::ReadState { name: entity() },

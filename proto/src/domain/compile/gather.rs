@@ -1,0 +1,352 @@
+//! The step `array_agg`: child rows become an array of values, or of the new ids that they refer to.
+
+use super::super::catalog::{Column, Table, quote_ident};
+use super::super::compiled::{Fault, IdRule, KeyText, RowAction};
+use super::super::plan::{ArrayAgg, Fk, Sql, Step, StepEntry, Unfit};
+use super::super::rules::{
+    Draft, DraftFault, Fit, Scope, Ty, convert, equal, missing, named, value_of,
+};
+use super::elements::Elements;
+use super::resolve::Resolved;
+use super::{key, orphan, reference};
+
+/// A compiled array.
+pub(super) struct Gathered {
+    /// The array: of values, or of keys of the parent's rows.
+    pub draft: Draft,
+    /// What the keys refer to.
+    pub references: Option<References>,
+}
+
+/// The rows that an array's elements refer to.
+pub(super) struct References {
+    /// The entity.
+    pub parent: String,
+    /// Entity that names the parent's ids: itself, or the one whose ids it shares.
+    pub named: String,
+    /// How a key of the array reads as text.
+    pub text: KeyText,
+    /// The keys become ids; else they are written as they are.
+    pub is_id: bool,
+    /// SQL of the number of elements whose row is not there.
+    pub dropped: Option<String>,
+}
+
+/// Where an array is made.
+pub(super) struct Place<'a> {
+    pub entity: &'a Resolved<'a>,
+    pub all: &'a [Resolved<'a>],
+    /// The destination column.
+    pub column: &'a Column,
+    /// Path of the step.
+    pub path: String,
+}
+
+/// Compiles `array_agg`. `None` with problems noted.
+pub(super) fn compile(scope: &Scope<'_>, place: &Place<'_>, rule: &ArrayAgg) -> Option<Gathered> {
+    let path = &place.path;
+    let Some(child) = scope.others.table(&rule.source) else {
+        return scope.problem(&format!("{path}.source"), missing(&rule.source));
+    };
+    let (own, link) = link(scope, rule, child, path)?;
+    let inner = Scope {
+        table: child,
+        joined: &[],
+        joins: "",
+        key: &child.primary_key,
+        ..*scope
+    };
+    let mut conditions = vec![link];
+    if let Some(filter) = &rule.filter {
+        conditions.push(inner.condition(filter, &format!("{path}.where"))?.sql);
+    }
+    let mut order = Vec::new();
+    if let Some(by) = &rule.order_by {
+        let (sql, direction) = ordering(by);
+        let draft = inner.sql_value(&sql, &format!("{path}.order_by"))?;
+        order.push((draft.sql, direction));
+    }
+    // Equal ones in the order of their key, so that a repeated read gives the same array.
+    let ties = child
+        .primary_key
+        .iter()
+        .map(|name| (format!("src.{}", quote_ident(name)), ""));
+    order.extend(ties);
+    let elements = Elements {
+        own: own.sql.clone(),
+        from: format!("{} AS src", child.name.quoted()),
+        conditions,
+        order,
+        is_distinct: rule.distinct == Some(true),
+    };
+    let mut gathered = values(&inner, place, &rule.value.0, elements)?;
+    gathered.draft.columns = own.columns;
+    Some(gathered)
+}
+
+/// Compiles `fk` with `each`: every element of an array refers to a row. `None` with problems noted.
+pub(super) fn each(
+    scope: &Scope<'_>,
+    place: &Place<'_>,
+    (draft, fk): (Draft, &Fk),
+) -> Option<Gathered> {
+    let (Ty::Array(from), Ty::Array(to)) = (draft.ty.clone(), Ty::of(&place.column.ty)) else {
+        let words = format!(
+            "with each, fk turns an array into an array; here is {} for a column that is {}",
+            draft.ty, place.column.ty.sql
+        );
+        return scope.problem(&place.path, words);
+    };
+    let elements = Elements {
+        own: draft.sql.clone(),
+        from: "unnest(up.k) WITH ORDINALITY AS src(v, n)".to_owned(),
+        conditions: Vec::new(),
+        order: vec![("src.n".to_owned(), "")],
+        is_distinct: false,
+    };
+    let mut element = Draft::new("src.v", *from);
+    element.is_deterministic = draft.is_deterministic;
+    let mut gathered = references(scope, place, (element, &to), (fk, &place.path), &elements)?;
+    let array = &mut gathered.draft;
+    array.sql = format!(
+        "(CASE WHEN {} IS NOT NULL THEN {} END)",
+        draft.sql, array.sql
+    );
+    let own = std::mem::take(&mut array.faults);
+    array.faults = draft.faults.into_iter().chain(own).collect();
+    (array.columns, array.mentioned) = (draft.columns, draft.mentioned);
+    Some(gathered)
+}
+
+/// The row's own column that children refer to, and the condition that they do.
+fn link(scope: &Scope<'_>, rule: &ArrayAgg, child: &Table, path: &str) -> Option<(Draft, String)> {
+    let by_path = format!("{path}.by");
+    let by = named(scope, child, &rule.by, &by_path)?;
+    let foreign = child
+        .foreign_keys
+        .iter()
+        .find(|foreign| foreign.target == scope.table.name && foreign.columns == [by.name.clone()]);
+    let target = match (
+        foreign.map(|foreign| foreign.target_columns.as_slice()),
+        scope.key,
+    ) {
+        (Some([target]), _) | (_, [target]) => target,
+        _ => return scope.problem(&by_path, "one column cannot refer to a key of several"),
+    };
+    let own = scope.column_value(target, &by_path)?;
+    match equal(&Ty::of(&by.ty), &own.ty) {
+        Some(cast) => Some((
+            own,
+            format!("src.{}{cast} = up.k{cast}", quote_ident(&by.name)),
+        )),
+        None => {
+            let message = format!(
+                "{} is no reference to \"{target}\", which is {}",
+                by.ty.sql, own.ty
+            );
+            scope.problem(&by_path, message)
+        }
+    }
+}
+
+/// `expression`, `expression asc` or `expression desc`.
+pub(super) fn ordering(order_by: &Sql) -> (Sql, &'static str) {
+    let text = order_by.0.trim_end();
+    let cut = |word: &str| {
+        let at = text.len().checked_sub(word.len())?;
+        let (before, last) = (text.get(..at)?, text.get(at..)?);
+        let is_word = last.eq_ignore_ascii_case(word) && before.ends_with(char::is_whitespace);
+        is_word.then(|| Sql(before.trim_end().to_owned()))
+    };
+    match (cut("desc"), cut("asc")) {
+        (Some(sql), _) => (sql, " DESC"),
+        (None, Some(sql)) => (sql, ""),
+        (None, None) => (Sql(text.to_owned()), ""),
+    }
+}
+
+/// The array of what a pipeline makes of each row.
+fn values(
+    inner: &Scope<'_>,
+    place: &Place<'_>,
+    steps: &[StepEntry],
+    elements: Elements,
+) -> Option<Gathered> {
+    let path = format!("{}.value", place.path);
+    let Ty::Array(element) = Ty::of(&place.column.ty) else {
+        let words = format!(
+            "column \"{}\" is {}, this makes an array of a built-in type",
+            place.column.name, place.column.ty.sql
+        );
+        return inner.problem(&place.path, words);
+    };
+    let (last, before) = steps.split_last()?;
+    let last_path = format!("{path}[{}].{}", before.len(), last.step.word());
+    let fk = match &last.step {
+        Step::Fk(fk) => Some(fk),
+        _ => None,
+    };
+    if let (Some(_), Some(_)) = (fk, &last.on_error) {
+        return inner.problem(
+            &format!("{path}[{}].on_error", before.len()),
+            "fk has orphan instead",
+        );
+    }
+    let draft = value_of(inner, if fk.is_some() { before } else { steps }, &path)?;
+    if let Some(step) = draft.agent.first() {
+        let words = "runs in the agent and cannot stand inside array_agg; use sql";
+        return inner.problem(&step.path, words);
+    }
+    if let Some(fk) = fk {
+        return references(inner, place, (draft, &element), (fk, &last_path), &elements);
+    }
+    let fit = Fit {
+        unfit: last.on_error.as_ref().unwrap_or(inner.on_row_error),
+        path: &last_path,
+        is_asked: false,
+    };
+    let draft = inner.noted(&path, convert(draft, &element, &fit))?;
+    if let Some(step) = draft.agent.first() {
+        return inner.problem(
+            &step.path,
+            "runs in the agent and cannot stand inside array_agg",
+        );
+    }
+    if elements.is_distinct && matches!(*element, Ty::Json) {
+        return inner.problem(&format!("{}.distinct", place.path), "json has no equality");
+    }
+    let sql = elements.array(&draft.sql, &place.column.ty.base, None);
+    let mut array = Draft::new(sql, Ty::Array(element));
+    array.faults = elements.lift(&draft.faults);
+    Some(Gathered {
+        draft: array,
+        references: None,
+    })
+}
+
+/// The array of the rows that elements refer to.
+fn references(
+    inner: &Scope<'_>,
+    place: &Place<'_>,
+    (draft, element): (Draft, &Ty),
+    (fk, path): (&Fk, &str),
+    elements: &Elements,
+) -> Option<Gathered> {
+    let parent = place
+        .all
+        .iter()
+        .find(|entity| entity.name() == &*fk.entity)?;
+    if parent.name() == place.entity.name() {
+        let words = "an array of references to the entity's own rows is not supported yet";
+        return inner.problem(path, words);
+    }
+    if !fk.by.is_empty() {
+        let words = "an element of an array refers by the key; by is not supported yet here";
+        return inner.problem(&format!("{path}.by"), words);
+    }
+    let (keys, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
+    let ([key], None) = (keys.as_slice(), &fk.cols) else {
+        return inner.problem(
+            path,
+            "an element of an array cannot refer to a key of several columns",
+        );
+    };
+    inner.noted(path, reference::same_text(&draft, key, parent.name()))?;
+    let parts = [draft];
+    let exists = orphan::exists(inner.table, parent, keys, &parts);
+    let [draft] = parts;
+    let is_set = format!("{} IS NOT NULL", draft.sql);
+    let mut faults = elements.lift(&draft.faults);
+    let mut dropped = None;
+    let mut is_kept = is_set.clone();
+    if let Some(exists) = exists {
+        let action = match &fk.orphan {
+            None => None,
+            Some(Unfit::Quarantine) => Some(RowAction::Quarantine),
+            Some(Unfit::Fail) => Some(RowAction::Fail),
+            Some(Unfit::SetNull | Unfit::Default(_)) => {
+                let words = "an orphan element is dropped; orphan can be quarantine or fail";
+                return inner.problem(&format!("{path}.orphan"), words);
+            }
+        };
+        let is_orphan = format!("({is_set} AND NOT {exists})");
+        match action {
+            None => {
+                dropped = Some(elements.count(&is_orphan));
+                is_kept = format!("({is_set} AND {exists})");
+            }
+            Some(action) => faults.push(DraftFault {
+                guard: None,
+                condition: Some(elements.any(&is_orphan)),
+                fault: Fault {
+                    code: "DROVER_ORPHAN".to_owned(),
+                    path: path.to_owned(),
+                    message: format!(
+                        "an element refers to a row of {} that does not exist",
+                        parent.name()
+                    ),
+                    action,
+                },
+            }),
+        }
+    }
+    let (value, text, array, is_id) = match id {
+        IdRule::Uuid5 { .. } if *element == Ty::Uuid => {
+            let (sql, text) = key::text_of(&draft);
+            (sql, text, array_of(text), true)
+        }
+        IdRule::Uuid5 { .. } => {
+            let words = format!(
+                "column \"{}\" is {}, the ids of {} are uuid",
+                place.column.name,
+                place.column.ty.sql,
+                parent.name()
+            );
+            return inner.problem(path, words);
+        }
+        IdRule::Keep { .. } => {
+            let fit = Fit {
+                unfit: inner.on_row_error,
+                path,
+                is_asked: false,
+            };
+            let value = inner.noted(path, convert(draft, element, &fit))?;
+            faults.extend(elements.lift(&value.faults));
+            let (_, text) = key::text_of(&value);
+            if text == KeyText::Text && !matches!(value.ty, Ty::Text(_)) {
+                let words = format!("an array of {} cannot hold references", value.ty);
+                return inner.problem(path, words);
+            }
+            (value.sql, text, place.column.ty.base.as_str(), false)
+        }
+        IdRule::None { .. } => {
+            let words = format!("rows of {} have no id (kind none)", parent.name());
+            return inner.problem(path, words);
+        }
+    };
+    let sql = elements.array(&value, array, Some(&is_kept));
+    let mut array = Draft::new(sql, Ty::Array(Box::new(element.clone())));
+    array.faults = faults;
+    let references = References {
+        parent: parent.name().to_owned(),
+        named: parent.named().to_owned(),
+        text,
+        is_id,
+        dropped,
+    };
+    Some(Gathered {
+        draft: array,
+        references: Some(references),
+    })
+}
+
+/// The array type of keys that read as text so.
+fn array_of(text: KeyText) -> &'static str {
+    match text {
+        KeyText::Int2 => "smallint[]",
+        KeyText::Int4 => "integer[]",
+        KeyText::Int8 => "bigint[]",
+        KeyText::Text => "text[]",
+        KeyText::Uuid => "uuid[]",
+    }
+}
