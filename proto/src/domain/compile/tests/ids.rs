@@ -93,7 +93,7 @@ fn other_columns_must_be_there_be_unique_and_compare() {
 }
 
 /// Users' staff numbers, one row for a user at most.
-const LIKE: &str = "- entity: badges
+pub(super) const LIKE: &str = "- entity: badges
   source_entity: badge
   destination_entity: badges
   entity_type: badge
@@ -104,7 +104,7 @@ const LIKE: &str = "- entity: badges
     number: [{col: number}]
 ";
 
-fn badges(source: &mut Catalog, destination: &mut Catalog) {
+pub(super) fn badges(source: &mut Catalog, destination: &mut Catalog) {
     let columns = ["id integer!", "user_id integer!", "number text"];
     let mut badge = catalogs::table("badge", &["id"], &columns);
     badge.unique_keys.push(vec!["user_id".to_owned()]);

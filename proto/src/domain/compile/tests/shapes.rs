@@ -6,6 +6,7 @@ use crate::domain::key::{KeyRange, RunConstants};
 
 mod arrays;
 mod polymorphic;
+mod together;
 
 /// Compiles the clinic with some text in the place of another; free SQL has the listed types, and is
 /// boolean otherwise.
