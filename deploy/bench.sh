@@ -165,8 +165,8 @@ cluster() {
         sleep 0.1
     done
     begun=$(now)
-    "$drover" migration create -f "$here/demo/plan.yaml" -o json >/dev/null
-    "$drover" migration start demo-clinic -o json >/dev/null
+    "$drover" migration create -f "$here/demo/plan.yaml" -o json >/dev/null 2>&1
+    "$drover" migration start demo-clinic -o json >/dev/null 2>&1
     "$drover" migration wait demo-clinic --for=state=completed --wait-timeout 1h >/dev/null 2>"$tmp.wait" || { cat "$tmp.wait" >&2; exit 1; }
     since "$begun"
     stop_cluster
