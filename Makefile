@@ -2,7 +2,7 @@
 # CARGO_TARGET_DIR and every other cargo setting is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-cluster dev test lint
+.PHONY: help setup demo demo-cluster dev bench test lint
 
 DROVER := cargo run --release --locked -q -p drover-cli --
 # make demo SCALE=4: a million rows instead of 250,000
@@ -21,6 +21,11 @@ demo: build ## migrate a made-up legacy clinic on private PostgreSQL servers, sh
 demo-cluster: setup ## the same by three agents while one is killed, one frozen, controller and etcd restarted
 	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent -p drover-tests --bins
 	"$${CARGO_TARGET_DIR:-target}/release/demo-cluster" $(or $(SCALE),1) $(or $(ROUNDS),1) $(SEED)
+
+# SCALE=10 is 2.5 million rows. Of the ways, pgcopydb is left out where it is not installed.
+bench: setup ## time a migration beside pipes, pgcopydb and a cluster
+	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent --bins
+	deploy/bench.sh $(or $(SCALE),4) $(or $(ROUNDS),3)
 
 dev: build ## the same, and stay up to be looked at
 	$(DROVER) $(DEMO)
