@@ -18,3 +18,4 @@ mod pool;
 mod rules;
 mod runs;
 mod silence;
+mod strangers;

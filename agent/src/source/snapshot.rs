@@ -53,14 +53,9 @@ impl SnapshotHolder {
         tables: &[TableName],
     ) -> Result<HeldSnapshot, Failure> {
         let mut slot = self.held.lock().await;
-        if let Some(held) = slot.as_mut()
-            && held.migration_id == migration_id
-            && ping(&mut held.connection).await
-        {
-            return Ok(held.described());
+        if let Some(held) = self.alive(&mut slot, migration_id).await {
+            return Ok(held);
         }
-        *slot = None;
-        self.is_held.store(false, Ordering::SeqCst);
         let mut journal = open(destination, Purpose::Write).await?;
         let earlier = earlier_activity(&mut journal, migration_id).await?;
         // Counters first, snapshot second: a write in between shows as a change, never as none.
@@ -98,14 +93,9 @@ impl SnapshotHolder {
         snapshot_id: &str,
     ) -> Result<HeldSnapshot, Failure> {
         let mut slot = self.held.lock().await;
-        if let Some(held) = slot.as_mut()
-            && held.migration_id == migration_id
-            && ping(&mut held.connection).await
-        {
-            return Ok(held.described());
+        if let Some(held) = self.alive(&mut slot, migration_id).await {
+            return Ok(held);
         }
-        *slot = None;
-        self.is_held.store(false, Ordering::SeqCst);
         let mut connection = open(source, Purpose::Read).await?;
         let snapshot_id = export(&mut connection, Some(snapshot_id)).await?;
         let held = Held {
@@ -117,6 +107,19 @@ impl SnapshotHolder {
         *slot = Some(held);
         self.is_held.store(true, Ordering::SeqCst);
         Ok(described)
+    }
+
+    /// What is held of the migration and still alive; the slot is empty otherwise.
+    async fn alive(&self, slot: &mut Option<Held>, migration_id: Uuid) -> Option<HeldSnapshot> {
+        if let Some(held) = slot.as_mut()
+            && held.migration_id == migration_id
+            && ping(&mut held.connection).await
+        {
+            return Some(held.described());
+        }
+        *slot = None;
+        self.is_held.store(false, Ordering::SeqCst);
+        None
     }
 
     /// Shows the holding session that it is needed; done every [`PING`].

@@ -14,7 +14,7 @@ use proto::wire::status as wire_status;
 use proto::wire::status::Reason;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{Gate, status};
@@ -43,7 +43,9 @@ impl<L: LeaseStore> AgentSessionService for Gate<L> {
             Err(refusal) => {
                 reading.abort();
                 warn!(reason = %refusal, "an agent is refused");
-                return Err(status::of_refusal(&refusal));
+                // What it said first may be why there was no hello.
+                let said = reading.await.ok().flatten();
+                return Err(said.unwrap_or_else(|| status::of_refusal(&refusal)));
             }
         };
         let lost = realm.leadership.lost.clone();
@@ -79,36 +81,45 @@ impl<L: LeaseStore> AgentSessionService for Gate<L> {
     }
 }
 
-/// Frames of the stream, until it ends or says something that cannot be understood.
+/// Frames of the stream, until it ends or says something that cannot be understood: what the agent
+/// is told of it.
 async fn read(
     mut stream: Streaming<SessionRequest>,
     frames: mpsc::Sender<AgentFrame>,
     answers: Answers,
-) {
+) -> Option<Status> {
     let mut reader = FrameReader::default();
     loop {
         let message = match stream.message().await {
             Ok(Some(message)) => message,
-            Ok(None) => return,
+            Ok(None) => return None,
             Err(error) => {
                 info!(code = ?error.code(), "an agent's stream broke");
-                return;
+                if !matches!(error.code(), Code::OutOfRange | Code::ResourceExhausted) {
+                    return None;
+                }
+                let words = "a message is larger than a controller takes";
+                return refuse(&answers, wire_status::status(Reason::FrameInvalid, words));
             }
         };
         match reader.read(message) {
             Ok(Some(frame)) => {
                 if frames.send(frame).await.is_err() {
-                    return;
+                    return None;
                 }
             }
             Ok(None) => {}
             Err(error) => {
                 warn!(%error, "an agent's frame cannot be understood");
-                let _ = answers.try_send(Err(wire_status::of_wire(&error)));
-                return;
+                return refuse(&answers, wire_status::of_wire(&error));
             }
         }
     }
+}
+
+fn refuse(answers: &Answers, status: Status) -> Option<Status> {
+    let _ = answers.try_send(Err(status.clone()));
+    Some(status)
 }
 
 /// Orders into the stream; ends when the agent does not take them.
