@@ -7,6 +7,7 @@ pub mod drover;
 pub mod pair;
 pub mod pg;
 pub mod process;
+pub mod proxy;
 pub mod simulated;
 
 #[path = "../../proto/tests/support/etcd.rs"]
