@@ -2,7 +2,7 @@
 # CARGO_TARGET_DIR and every other cargo setting is honoured.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-cluster dev bench test lint
+.PHONY: help setup demo demo-cluster dev bench foreign test lint
 
 DROVER := cargo run --release --locked -q -p drover-cli --
 # make demo SCALE=4: a million rows instead of 250,000
@@ -34,6 +34,10 @@ dev: build ## the same, and stay up to be looked at
 .PHONY: build
 build: setup
 	cargo build --release --locked -p drover-cli
+
+# NAME=oscar is one of them, ROWS=300 a table is quick. Needs the network.
+foreign: build ## migrate databases of public applications, and compare with an oracle
+	tests/foreign/run.sh $(or $(NAME),all) $(ROWS)
 
 # The end-to-end tests run the programs that stand beside them, built with the same features.
 test: ## every test, on private PostgreSQL servers
