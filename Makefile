@@ -22,10 +22,11 @@ demo-cluster: setup ## the same by three agents while one is killed, one frozen,
 	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent -p drover-tests --bins
 	"$${CARGO_TARGET_DIR:-target}/release/demo-cluster" $(or $(SCALE),1) $(or $(ROUNDS),1) $(SEED)
 
-# SCALE=10 is 2.5 million rows. Of the ways, pgcopydb is left out where it is not installed.
-bench: setup ## time a migration beside pipes, pgcopydb and a cluster
-	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent --bins
-	deploy/bench.sh $(or $(SCALE),4) $(or $(ROUNDS),3)
+# SCALES="10 40" are 2.5 and 10 million rows, about an hour. Of the ways, pgcopydb is left out where it is not installed.
+bench: setup ## time a migration beside pipes, pgcopydb, staged SQL and a cluster; writes the README's table
+	cargo build --release --locked -p drover-cli -p drover-controller -p drover-agent -p drover-tests --bins
+	out=$$(mktemp -d) && for scale in $(or $(SCALES),10 40); do BENCH_OUT=$$out deploy/bench/run.sh $$scale $(or $(ROUNDS),3) || exit 1; done && \
+		deploy/bench/table.py --write README.md $$out/*.tsv && rm -r $$out
 
 dev: build ## the same, and stay up to be looked at
 	$(DROVER) $(DEMO)

@@ -116,6 +116,11 @@ impl Batch {
         self.rows.bytes.len() + self.map.bytes.len() + self.keys.bytes()
     }
 
+    /// Bytes of its buffers, in use or not.
+    pub fn capacity(&self) -> usize {
+        self.rows.bytes.capacity() + self.map.bytes.capacity() + self.keys.text.capacity()
+    }
+
     /// Its counters.
     pub fn counts(&self) -> Counts {
         let failed = count(self.failures.len());

@@ -20,6 +20,7 @@ pub mod session;
 pub mod sink;
 pub mod sizer;
 pub mod source;
+pub mod spares;
 pub mod supervisor;
 #[cfg(test)]
 mod testing;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::pool::Server;
 use crate::sink::copy::CopyStatements;
 use crate::sink::state::identify;
+use crate::spares::Spares;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
 use crate::transform::secrecy::Keys;
@@ -36,6 +37,8 @@ pub struct RunContext {
     pub destination: Server,
     /// This process.
     pub holder: Uuid,
+    /// Buffers of batches that are written.
+    pub spares: Spares,
     /// Keys of parents, by the SELECT that reads them.
     pub parents: ParentCells,
     entities: HashMap<String, Arc<EntityContext>>,
@@ -125,6 +128,7 @@ impl RunContext {
             source: setting.source,
             destination: setting.destination,
             holder: setting.holder,
+            spares: Spares::default(),
             parents: ParentCells::default(),
             entities,
             source_is_known: OnceCell::new(),

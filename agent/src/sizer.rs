@@ -30,6 +30,11 @@ impl BatchSizer {
         }
     }
 
+    /// Rows and bytes of a full batch.
+    pub fn limits(&self) -> (usize, usize) {
+        (self.rows, self.bytes)
+    }
+
     /// Whether a batch of so many rows and bytes is full.
     pub fn is_full(&self, rows: usize, bytes: usize) -> bool {
         rows >= self.rows || bytes >= self.bytes

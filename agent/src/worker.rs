@@ -91,7 +91,7 @@ async fn move_rows(
     while let Some(batch) = next_batch(&mut pipe, drain).await? {
         report_progress(outbox, claim, batch.read());
         let (reports, used) = writer.persist(batch).await?;
-        let _ = pipe.empties.try_send(used);
+        run.spares.give_back(used);
         if report(outbox, claim, reports).await {
             writer.end().await;
             if let Some(source) = pipe.finish().await? {
@@ -114,10 +114,9 @@ fn fence(run: &RunContext, claim: &Claim) -> Fence {
     }
 }
 
-/// The reading half: batches come out of it, used ones go back for their buffers.
+/// The reading half: batches come out of it.
 struct ReadPipe {
     batches: mpsc::Receiver<Batch>,
-    empties: mpsc::Sender<Batch>,
     reader: JoinHandle<Result<Option<PgConnection>, Failure>>,
 }
 
@@ -147,7 +146,6 @@ fn start_reading(
     sizer: &Arc<Mutex<BatchSizer>>,
 ) -> ReadPipe {
     let (batches_tx, batches) = mpsc::channel(1);
-    let (empties, empties_rx) = mpsc::channel(2);
     let whole = claim.assignment.range.clone();
     let after = position.cursor.clone().or_else(|| whole.after.clone());
     let job = ReadJob {
@@ -161,13 +159,11 @@ fn start_reading(
         held,
         sizer: sizer.clone(),
         batches: batches_tx,
-        empties: empties_rx,
     };
     let span = info_span!("read", entity = %entity.compiled.entity);
     let reading = read_partition(job, None).instrument(span);
     ReadPipe {
         batches,
-        empties,
         reader: tokio::spawn(reading),
     }
 }

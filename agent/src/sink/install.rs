@@ -14,7 +14,7 @@ use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx};
 use crate::pool::Server;
 use crate::source::catalog::have_rows;
-use crate::transform::row::KeyShape;
+use crate::transform::map_entry::KeyShape;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/destination");
 

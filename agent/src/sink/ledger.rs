@@ -1,6 +1,6 @@
 //! Reads back what batches left at the destination: ledger, totals, failed rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use proto::domain::compiled::ParentRef;
 use proto::domain::failure::{Failure, FailureKind};
@@ -50,7 +50,7 @@ pub async fn take_held_keys(
     migration_id: Uuid,
     parents: &[ParentRef],
 ) -> Result<HeldKeys, Failure> {
-    let mut held: HeldKeys = HashMap::new();
+    let mut held = HeldKeys::default();
     let names: HashSet<&str> = parents
         .iter()
         .map(|parent| parent.entity.as_str())

@@ -23,7 +23,8 @@ use crate::failure::During;
 use crate::patience::{InTime, WRITE};
 use crate::run::{EntityContext, RunContext};
 use crate::source::redact::read_snapshots;
-use crate::transform::row::{KeyShape, named};
+use crate::transform::map_entry::KeyShape;
+use crate::transform::row::named;
 
 /// Rows of one round.
 const ROUND: i64 = 5000;

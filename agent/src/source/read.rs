@@ -43,8 +43,6 @@ pub struct ReadJob {
     pub sizer: Arc<Mutex<BatchSizer>>,
     /// Where batches go; its capacity of one bounds what is in memory.
     pub batches: mpsc::Sender<Batch>,
-    /// Written batches whose buffers can be used again.
-    pub empties: mpsc::Receiver<Batch>,
 }
 
 /// How a pass over the stream ended.
@@ -108,7 +106,7 @@ pub async fn read_partition(
     let mut position = job.range.after.clone();
     let mut batch = Batch {
         lo: position.clone(),
-        ..Batch::default()
+        ..job.run.spares.take()
     };
     // A row that cannot be read, once all rows before it were.
     let mut pending: Option<BadRow> = None;
@@ -218,6 +216,7 @@ async fn stream_range(
     let mut reader = TupleReader::default();
     let mut tuple = Tuple::default();
     let mut scratch = Scratch::default();
+    let mut limits = limits(&job.sizer);
     let transform = info_span!("transform", entity = %job.entity.compiled.entity);
     loop {
         let chunk: Bytes = match patience.wait(stream.try_next()).await {
@@ -236,9 +235,10 @@ async fn stream_range(
                     .append(&mut tuple, (&job.held, presence), &mut scratch, batch)
             };
             transform.in_scope(append)?;
-            if is_full(&job.sizer, batch) {
+            if batch.read() >= limits.0 || batch.bytes() >= limits.1 {
                 batch.hi = scratch.last_key();
                 send(job, batch).await?;
+                limits = self::limits(&job.sizer);
             }
         }
     }
@@ -263,18 +263,24 @@ fn row_fault(error: &sqlx::Error) -> Result<Pass, Failure> {
     }
 }
 
+/// Rows and bytes at which a batch is full now.
+fn limits(sizer: &Mutex<BatchSizer>) -> (usize, usize) {
+    let sizer = sizer.lock().unwrap_or_else(PoisonError::into_inner);
+    sizer.limits()
+}
+
 fn is_full(sizer: &Mutex<BatchSizer>, batch: &Batch) -> bool {
-    sizer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_full(batch.read(), batch.bytes())
+    let (rows, bytes) = limits(sizer);
+    batch.read() >= rows || batch.bytes() >= bytes
 }
 
 /// Sends the batch on; what is left in `batch` is empty and starts behind it.
 async fn send(job: &mut ReadJob, batch: &mut Batch) -> Result<(), Failure> {
     let lo: Option<KeyValue> = batch.hi.clone();
-    let mut next = job.empties.try_recv().unwrap_or_default();
-    next.restart(lo);
+    let next = Batch {
+        lo,
+        ..job.run.spares.take()
+    };
     let full = std::mem::replace(batch, next);
     tell_dropped(job, &full);
     // The writer is gone only when it failed, and then its failure is the one that counts.

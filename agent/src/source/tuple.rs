@@ -7,28 +7,50 @@ use bytes::Bytes;
 use proto::domain::failure::{Failure, FailureKind};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// Bytes of a field's length.
+const LENGTH: usize = 4;
 
-/// Where a field's bytes lie in its tuple; `None` for NULL.
-pub type FieldSpan = Option<(u32, u32)>;
+/// Where a field's bytes lie in its tuple; behind a length word of four bytes.
+#[derive(Debug, Clone, Copy)]
+struct FieldSpan {
+    start: u32,
+    end: u32,
+    is_null: bool,
+}
 
 /// A tuple: its bytes and the spans of its fields.
 #[derive(Debug, Default)]
 pub struct Tuple {
     bytes: Bytes,
     spans: Vec<FieldSpan>,
+    /// A field was made NULL that is not in the bytes.
+    is_edited: bool,
 }
 
 impl Tuple {
     /// The bytes of a field; `None` for NULL or a field that is not there.
     pub fn field(&self, at: usize) -> Option<&[u8]> {
-        let (start, end) = (*self.spans.get(at)?)?;
-        self.bytes.get(start as usize..end as usize)
+        let span = self.spans.get(at)?;
+        if span.is_null {
+            return None;
+        }
+        self.bytes.get(span.start as usize..span.end as usize)
+    }
+
+    /// The fields `first..=last` as they came, lengths included; none where one of the tuple was made NULL since.
+    pub fn encoded(&self, first: usize, last: usize) -> Option<&[u8]> {
+        if self.is_edited {
+            return None;
+        }
+        let start = (self.spans.get(first)?.start as usize).checked_sub(LENGTH)?;
+        self.bytes.get(start..self.spans.get(last)?.end as usize)
     }
 
     /// Makes a field NULL.
     pub fn set_null(&mut self, at: usize) {
         if let Some(span) = self.spans.get_mut(at) {
-            *span = None;
+            span.is_null = true;
+            self.is_edited = true;
         }
     }
 
@@ -36,17 +58,25 @@ impl Tuple {
     #[cfg(test)]
     pub fn of(fields: &[Option<Vec<u8>>]) -> Self {
         let mut bytes = Vec::new();
-        let spans = fields
-            .iter()
-            .map(|field| {
-                let start = narrow(bytes.len()).ok()?;
-                bytes.extend_from_slice(field.as_ref()?);
-                Some((start, narrow(bytes.len()).ok()?))
-            })
-            .collect();
+        let span = |field: &Option<Vec<u8>>| {
+            let value = field.as_deref().unwrap_or_default();
+            let length = i32::try_from(value.len()).unwrap();
+            let length = if field.is_some() { length } else { -1 };
+            bytes.extend_from_slice(&length.to_be_bytes());
+            let start = narrow(bytes.len()).unwrap();
+            bytes.extend_from_slice(value);
+            let end = narrow(bytes.len()).unwrap();
+            FieldSpan {
+                start,
+                end,
+                is_null: field.is_none(),
+            }
+        };
+        let spans = fields.iter().map(span).collect();
         Self {
             bytes: bytes.into(),
             spans,
+            is_edited: false,
         }
     }
 
@@ -107,24 +137,32 @@ impl TupleReader {
             return Ok(false);
         }
         tuple.spans.clear();
+        tuple.is_edited = false;
         let mut at = 2;
         for _ in 0..count {
             let Some(length) = read_i32(&self.rest, at) else {
                 return Ok(false);
             };
-            at += 4;
-            if length < 0 {
-                tuple.spans.push(None);
-                continue;
+            at += LENGTH;
+            let end = at + usize::try_from(length).unwrap_or(0);
+            if length < -1 {
+                return Err(malformed());
             }
-            let end = at + usize::try_from(length).map_err(|_| malformed())?;
             if end > self.rest.len() {
                 return Ok(false);
             }
-            tuple.spans.push(Some((narrow(at)?, narrow(end)?)));
+            tuple.spans.push(FieldSpan {
+                start: narrow(at)?,
+                end: narrow(end)?,
+                is_null: length < 0,
+            });
             at = end;
         }
-        tuple.bytes = self.rest.split_to(at);
+        tuple.bytes = if at == self.rest.len() {
+            std::mem::take(&mut self.rest)
+        } else {
+            self.rest.split_to(at)
+        };
         Ok(true)
     }
 

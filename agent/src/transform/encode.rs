@@ -22,6 +22,15 @@ pub fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
+/// Appends a field that `write` appends the bytes of.
+pub fn put_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out);
+    let length = i32::try_from(out.len() - start - 4).unwrap_or(i32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

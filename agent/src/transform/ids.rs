@@ -1,7 +1,5 @@
 //! Ids of the rows that a row refers to.
 
-use std::collections::HashSet;
-
 use proto::domain::compiled::{IdsCall, KeyPart, KeyText, ParentRef};
 use proto::domain::failure::Failure;
 use proto::domain::id::IdMaker;
@@ -9,6 +7,7 @@ use proto::domain::key::record_id;
 use uuid::Uuid;
 
 use super::overrides::{Match, Overrides};
+use super::row::KeySet;
 use super::{array, key};
 use crate::source::tuple::Tuple;
 
@@ -148,7 +147,7 @@ pub fn dropped(call: &IdsCall, tuple: &Tuple) -> i64 {
 pub fn is_held(
     parent: &ParentRef,
     tuple: &Tuple,
-    failed: &HashSet<String>,
+    failed: &KeySet,
     text: &mut String,
 ) -> Result<bool, Failure> {
     let (true, [part]) = (parent.is_each, parent.parts.as_slice()) else {
@@ -245,7 +244,7 @@ mod tests {
         let tuple = Tuple::of(&[Some(integers(&[1, 2, 3]))]);
         let mut text = String::new();
         let mut held = |key: &str| {
-            let failed = HashSet::from([key.to_owned()]);
+            let failed = KeySet::from_iter([key.to_owned()]);
             is_held(&parent, &tuple, &failed, &mut text).unwrap()
         };
         assert!(held("2"));

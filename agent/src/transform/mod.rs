@@ -8,6 +8,7 @@ pub mod ids;
 pub mod json;
 pub mod json_path;
 pub mod key;
+pub mod map_entry;
 pub mod objection;
 pub mod overrides;
 pub mod phone;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+use foldhash::fast::RandomState;
 use proto::domain::compiled::{
     AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText,
     OrphanCheck, ParentRef, RowAction, ValueRule,
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::encode::{put, put_head};
 use super::ids::NamedMaker;
+use super::map_entry::MapEntry;
 use super::objection::Objection;
 use super::overrides::{Match, Overrides};
 use super::presence::Presence;
@@ -24,32 +26,13 @@ use crate::batch::Batch;
 use crate::source::tuple::Tuple;
 
 /// Keys of rows that failed, per parent entity: their children are held.
-pub type HeldKeys = HashMap<String, HashSet<String>>;
-
-/// How an entity's id map stores the legacy key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyShape {
-    /// One integer.
-    Int8,
-    /// One text: the key itself, or a JSON array.
-    Text,
-}
-
-impl KeyShape {
-    /// The shape of an entity's key.
-    pub fn of(entity: &CompiledEntity) -> Self {
-        match entity.read.key.as_slice() {
-            [only] => match only.text {
-                KeyText::Int2 | KeyText::Int4 | KeyText::Int8 => Self::Int8,
-                KeyText::Text | KeyText::Uuid => Self::Text,
-            },
-            _ => Self::Text,
-        }
-    }
-}
+pub type HeldKeys = HashMap<String, KeySet, RandomState>;
+/// Keys as texts; asked once per row and reference.
+pub type KeySet = HashSet<String, RandomState>;
 
 enum Value {
-    Field(usize),
+    /// Source fields as they came, first and last: neighbours in the SELECT and in the table.
+    Fields(usize, usize),
     Own,
     Id {
         maker: NamedMaker,
@@ -74,15 +57,16 @@ pub struct RowTransform {
     faults: Vec<Fault>,
     orphans: Vec<OrphanCheck>,
     columns: Vec<Value>,
+    /// Number of destination columns.
+    width: usize,
     own: IdMaker,
     /// The entity that names the rows' ids.
     named: String,
     /// What becomes of rows that match the same row, and the rule that says so.
     duplicates: Option<(RowAction, String)>,
     overrides: OnceLock<Overrides>,
-    shape: KeyShape,
+    map: MapEntry,
     parents: Vec<ParentRef>,
-    identity: Vec<(String, usize)>,
     /// Rows and mappings carry their number in the batch in front: they go through a stage.
     is_numbered: bool,
     default_action: RowAction,
@@ -114,7 +98,7 @@ impl RowTransform {
     /// Prepares an entity; `keys` are those of its steps.
     pub fn new(entity: &CompiledEntity, namespace: Uuid, keys: Keys) -> Self {
         let columns = entity.columns.iter().map(|column| match &column.value {
-            ValueRule::Field(field) => Value::Field(*field),
+            ValueRule::Field(field) => Value::Fields(*field, *field),
             ValueRule::Id(call) if is_own_id(entity, call) => Value::Own,
             ValueRule::Id(call) => Value::Id {
                 maker: NamedMaker::new(namespace, &call.entity),
@@ -137,16 +121,13 @@ impl RowTransform {
                 column: column.name.clone(),
             },
         });
-        let identity = match &entity.id {
-            IdRule::Uuid5 { .. } | IdRule::Keep { .. } => Vec::new(),
-            IdRule::None { columns } => identity(entity, columns),
-        };
         Self {
             key: entity.read.key.iter().map(|column| column.text).collect(),
             fault_field: entity.read.fault_field,
             faults: entity.faults.clone(),
             orphans: entity.orphans.clone(),
-            columns: columns.collect(),
+            width: entity.columns.len(),
+            columns: columns.fold(Vec::new(), join_fields),
             own: IdMaker::new(namespace, named(entity)),
             named: named(entity).to_owned(),
             duplicates: entity
@@ -154,9 +135,8 @@ impl RowTransform {
                 .as_ref()
                 .map(|rule| (rule.duplicates.clone(), rule.path.clone())),
             overrides: OnceLock::new(),
-            shape: KeyShape::of(entity),
+            map: MapEntry::new(entity),
             parents: entity.parents.clone(),
-            identity,
             is_numbered: entity.on_conflict != ConflictRule::Error,
             default_action: entity.on_row_error.clone(),
             keys,
@@ -201,7 +181,7 @@ impl RowTransform {
                 let makers = calls.iter().map(|(maker, _)| maker.named.as_str());
                 makers.collect()
             }
-            Value::Field(_) | Value::Own | Value::Steps { .. } => Vec::new(),
+            Value::Fields(..) | Value::Own | Value::Steps { .. } => Vec::new(),
         });
         std::iter::once(self.named.as_str()).chain(referred)
     }
@@ -305,22 +285,26 @@ impl RowTransform {
         let number = self.is_numbered.then(|| batch.read());
         let overrides = self.overrides.get();
         let out = &mut batch.rows.bytes;
-        put_head(out, self.columns.len(), number);
+        put_head(out, self.width, number);
         scratch.ids.clear();
         for column in &self.columns {
-            let mut id = None;
             match column {
-                Value::Field(field) => put(out, tuple.field(*field)),
+                Value::Fields(first, last) => match tuple.encoded(*first, *last) {
+                    Some(bytes) => out.extend_from_slice(bytes),
+                    None => (*first..=*last).for_each(|field| put(out, tuple.field(field))),
+                },
                 Value::Own => {
-                    id = Some(own);
+                    scratch.ids.push(Some(own));
                     put(out, Some(own.as_bytes()));
                 }
                 Value::Id { maker, parts } => {
-                    id = maker.id(parts, tuple, (overrides, &mut scratch.part))?;
+                    let id = maker.id(parts, tuple, (overrides, &mut scratch.part))?;
+                    scratch.ids.push(id);
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::FirstId(calls) => {
-                    id = ids::first_id(calls, tuple, (overrides, &mut scratch.part))?;
+                    let id = ids::first_id(calls, tuple, (overrides, &mut scratch.part))?;
+                    scratch.ids.push(id);
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Ids { maker, call } => {
@@ -352,18 +336,22 @@ impl RowTransform {
                     }
                 },
             }
-            scratch.ids.push(id);
         }
         batch.rows.finish_row();
-        self.encode_map(tuple, (own, number), scratch, batch);
+        self.map.append(
+            &mut batch.map.bytes,
+            (tuple, parts_of(&scratch.text, &scratch.ends)),
+            (own, number),
+            (&scratch.ids, &mut scratch.part),
+        );
+        batch.map.finish_row();
         Ok(None)
     }
 
     /// The row's own id: one hash serves its column and the id map.
     fn own_id(&self, scratch: &Scratch) -> Result<Uuid, Objection> {
         if let Some(overrides) = self.overrides.get().filter(|all| all.has(&self.named)) {
-            let parts: Vec<&str> = key_parts(scratch).collect();
-            match overrides.get(&self.named, &record_id(parts.into_iter())) {
+            match overrides.get(&self.named, &record_id(key_parts(scratch))) {
                 None => {}
                 Some(Match::Id(id)) => return Ok(id),
                 Some(refusal) => {
@@ -379,55 +367,9 @@ impl RowTransform {
         Ok(builder.finish())
     }
 
-    fn encode_map(
-        &self,
-        tuple: &Tuple,
-        (own, number): (Uuid, Option<usize>),
-        scratch: &Scratch,
-        batch: &mut Batch,
-    ) {
-        let out = &mut batch.map.bytes;
-        let with_meta = self.has_map_meta();
-        put_head(out, if with_meta { 3 } else { 2 }, number);
-        put(out, Some(own.as_bytes()));
-        match self.shape {
-            KeyShape::Int8 => {
-                let key = tuple
-                    .field(0)
-                    .and_then(|bytes| key::as_int8(self.key[0], bytes));
-                put(
-                    out,
-                    key.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice),
-                );
-            }
-            KeyShape::Text => {
-                let parts: Vec<&str> = key_parts(scratch).collect();
-                put(out, Some(record_id(parts.into_iter()).as_bytes()));
-            }
-        }
-        if with_meta {
-            let ids = self.identity.iter().filter_map(|(name, at)| {
-                scratch
-                    .ids
-                    .get(*at)
-                    .copied()
-                    .flatten()
-                    .map(|id| (name.clone(), json!(id)))
-            });
-            let key: serde_json::Map<String, serde_json::Value> = ids.collect();
-            put(
-                out,
-                Some(&steps::jsonb(
-                    json!({ "destination_key": key }).to_string().as_bytes(),
-                )),
-            );
-        }
-        batch.map.finish_row();
-    }
-
     /// Whether id map entries carry metadata as a third field.
     pub fn has_map_meta(&self) -> bool {
-        !self.identity.is_empty()
+        self.map.has_meta()
     }
 }
 
@@ -453,24 +395,27 @@ fn is_own_id(entity: &CompiledEntity, call: &IdCall) -> bool {
         })
 }
 
-/// Identity columns of a join table and their places among the written columns.
-fn identity(entity: &CompiledEntity, names: &[String]) -> Vec<(String, usize)> {
-    names
-        .iter()
-        .filter_map(|name| {
-            let at = entity
-                .columns
-                .iter()
-                .position(|column| &column.name == name)?;
-            Some((name.clone(), at))
-        })
-        .collect()
+/// Source fields that follow each other in the SELECT and in the table are copied in one piece.
+fn join_fields(mut columns: Vec<Value>, next: Value) -> Vec<Value> {
+    match (columns.last_mut(), next) {
+        (Some(Value::Fields(_, last)), Value::Fields(first, end)) if *last + 1 == first => {
+            *last = end;
+        }
+        (_, next) => columns.push(next),
+    }
+    columns
 }
 
-fn key_parts(scratch: &Scratch) -> impl Iterator<Item = &str> {
-    scratch.ends.iter().scan(0, |start, end| {
-        let part = &scratch.text[*start..*end];
-        *start = *end;
-        Some(part)
+fn key_parts(scratch: &Scratch) -> impl ExactSizeIterator<Item = &str> {
+    parts_of(&scratch.text, &scratch.ends)
+}
+
+/// The texts that end at these places.
+fn parts_of<'a>(text: &'a str, ends: &'a [usize]) -> impl ExactSizeIterator<Item = &'a str> {
+    let mut start = 0;
+    ends.iter().map(move |end| {
+        let part = &text[start..*end];
+        start = *end;
+        part
     })
 }

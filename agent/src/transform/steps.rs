@@ -1,5 +1,7 @@
 //! Runs the typed steps of one column.
 
+use std::borrow::Cow;
+
 use proto::domain::compiled::{AgentOp, AgentStep, REDACTED, RowAction};
 use unicode_normalization::UnicodeNormalization;
 
@@ -31,7 +33,7 @@ pub fn run(steps: &[AgentStep], keys: &Keys, input: Option<&[u8]>) -> Outcome {
     let Some(input) = input else {
         return Outcome::Null;
     };
-    let mut value = input.to_vec();
+    let mut value = Cow::Borrowed(input);
     for step in steps {
         let result = match (apply(&step.op, keys, &value), &step.on_error) {
             (Ok(result), _) => result,
@@ -45,11 +47,11 @@ pub fn run(steps: &[AgentStep], keys: &Keys, input: Option<&[u8]>) -> Outcome {
             }
         };
         match result {
-            Some(result) => value = result,
+            Some(result) => value = Cow::Owned(result),
             None => return Outcome::Null,
         }
     }
-    Outcome::Value(value)
+    Outcome::Value(value.into_owned())
 }
 
 /// A default in the binary form of the step's result.

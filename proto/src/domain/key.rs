@@ -27,14 +27,37 @@ impl KeyValue {
 
 /// One text for a whole key: the text itself, or a JSON array for a composite key.
 pub fn record_id<'a>(parts: impl ExactSizeIterator<Item = &'a str>) -> String {
-    let mut parts = parts;
+    let mut text = String::new();
+    push_record_id(&mut text, parts);
+    text
+}
+
+/// Appends [`record_id`] to a text.
+pub fn push_record_id<'a>(out: &mut String, mut parts: impl ExactSizeIterator<Item = &'a str>) {
     if parts.len() == 1 {
-        return parts.next().unwrap_or_default().to_owned();
+        out.push_str(parts.next().unwrap_or_default());
+        return;
     }
-    let quoted: Vec<String> = parts
-        .map(|part| serde_json::Value::from(part).to_string())
-        .collect();
-    format!("[{}]", quoted.join(","))
+    out.push('[');
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push_quoted(out, part);
+    }
+    out.push(']');
+}
+
+/// A JSON string; most need no escape.
+fn push_quoted(out: &mut String, text: &str) {
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if text.bytes().any(needs_escape) {
+        out.push_str(&serde_json::Value::from(text).to_string());
+        return;
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 /// Keys in `(after, upto]`, in the source's key order; an end that is missing is open.

@@ -1,0 +1,66 @@
+//! Written batches wait here for their buffers to be filled again: fresh memory costs page faults and growing.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::batch::Batch;
+
+/// Batches that wait; more are freed.
+const KEPT: usize = 6;
+/// Larger buffers are freed: one batch of large rows must not weigh on all that follow.
+const LARGEST: usize = 24 << 20;
+
+/// The batches of a run that wait to be used again.
+#[derive(Default)]
+pub struct Spares(Mutex<Vec<Batch>>);
+
+impl Spares {
+    /// An empty batch.
+    pub fn take(&self) -> Batch {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    /// Keeps a batch whose rows are written.
+    pub fn give_back(&self, mut batch: Batch) {
+        if batch.capacity() > LARGEST {
+            return;
+        }
+        batch.restart(None);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(bytes: usize) -> Batch {
+        let mut batch = Batch::default();
+        batch.rows.bytes.resize(bytes, 7);
+        batch.rows.finish_row();
+        batch
+    }
+
+    #[test]
+    fn a_batch_comes_back_empty_with_its_buffers() {
+        let spares = Spares::default();
+        spares.give_back(batch(1000));
+        let again = spares.take();
+        assert_eq!(again, Batch::default());
+        assert!(again.capacity() >= 1000);
+        assert_eq!(spares.take().capacity(), 0);
+    }
+
+    #[test]
+    fn neither_many_nor_large_ones_are_kept() {
+        let spares = Spares::default();
+        spares.give_back(batch(LARGEST + 1));
+        assert_eq!(spares.take().capacity(), 0);
+        (0..2 * KEPT).for_each(|_| spares.give_back(batch(10)));
+        let kept = (0..2 * KEPT).filter(|_| spares.take().capacity() > 0);
+        assert_eq!(kept.count(), KEPT);
+    }
+}
