@@ -1,11 +1,16 @@
-//! Written batches wait here for their buffers to be filled again: fresh memory costs page faults and growing.
+//! Written batches wait here for their buffers to be filled again: fresh memory costs page faults, and buffers that
+//! grow leave holes that the allocator keeps.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::batch::Batch;
 
 /// Batches that wait; more are freed.
-const KEPT: usize = 6;
+const KEPT: usize = 16;
+/// Room of a new batch for rows: a whole batch of usual size, so that it does not grow. Costs memory where it is used.
+const ROOM: usize = 9 << 20;
+/// Likewise for its id map.
+const MAP_ROOM: usize = 2 << 20;
 /// Larger buffers are freed: one batch of large rows must not weigh on all that follow.
 const LARGEST: usize = 24 << 20;
 
@@ -17,7 +22,12 @@ impl Spares {
     /// An empty batch.
     pub fn take(&self) -> Batch {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.pop().unwrap_or_default()
+        kept.pop().unwrap_or_else(|| {
+            let mut batch = Batch::default();
+            batch.rows.bytes.reserve_exact(ROOM);
+            batch.map.bytes.reserve_exact(MAP_ROOM);
+            batch
+        })
     }
 
     /// Keeps a batch whose rows are written.
@@ -50,17 +60,17 @@ mod tests {
         spares.give_back(batch(1000));
         let again = spares.take();
         assert_eq!(again, Batch::default());
-        assert!(again.capacity() >= 1000);
-        assert_eq!(spares.take().capacity(), 0);
+        assert_eq!(again.capacity(), 1000);
+        assert!(spares.take().capacity() >= ROOM);
     }
 
     #[test]
     fn neither_many_nor_large_ones_are_kept() {
         let spares = Spares::default();
         spares.give_back(batch(LARGEST + 1));
-        assert_eq!(spares.take().capacity(), 0);
+        assert_eq!(spares.take().capacity(), ROOM + MAP_ROOM);
         (0..2 * KEPT).for_each(|_| spares.give_back(batch(10)));
-        let kept = (0..2 * KEPT).filter(|_| spares.take().capacity() > 0);
+        let kept = (0..2 * KEPT).filter(|_| spares.take().capacity() < ROOM);
         assert_eq!(kept.count(), KEPT);
     }
 }
