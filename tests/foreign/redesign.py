@@ -25,15 +25,27 @@ class Entity:
         self.name, self.table, self.wish = name, table, wish
         self.destination = wish.get("into", name)
         self.extra = dict(wish.get("entity", {}))
-        self.where = self.extra.get("where")
         self.key = self.extra.get("key", table.key)
         self.kind = self.id_kind(redesign)
+        deleted = redesign.get("deleted")
+        if deleted in table.columns:  # rows that are gone, but for their traces
+            self.leave(deleted)
+            self.extra.setdefault("where", f"{q(table.name)}.{q(deleted)} is null")
+        if self.kind == "none" and "id" in table.columns and "id" not in table.key:
+            self.leave("id")
+        self.where = self.extra.get("where")
+        self.shared = None  # the entity whose ids these are
         self.columns = {}  # new column: (type, required, SQL)
         self.rules = {}
-        self.faults = []  # conditions that set a row aside
+        self.faults = []  # conditions that set a row aside; those of steps that the agent takes count after the parents' fate
+        self.late = []
         self.holds = []
         self.parents = []  # (entity, alias, join condition, policy, legacy columns)
         self.renamed = {}  # legacy columns, as a tuple: new column
+
+    def leave(self, column):
+        if column not in self.extra.get("drop_source_columns", []):
+            self.extra["drop_source_columns"] = [*self.extra.get("drop_source_columns", []), column]
 
     def id_kind(self, redesign):
         if "id" in self.extra:
@@ -52,7 +64,7 @@ class Entity:
 
     def new_id(self, row, columns, namespace):
         """SQL of the new id of the row that `columns` of `row` name."""
-        if self.kind == "keep":
+        if self.kind == "keep" or self.shared and self.shared.kind == "keep":
             return f"{row}.{q(columns[0])}"
         parts = []
         for column, key in zip(columns, self.key):
@@ -60,7 +72,7 @@ class Entity:
             if self.table.columns[key].textual:
                 text = rf"replace(replace({text}, '\', '\\'), ':', '\:')"
             parts.append(text)
-        name = self.extra.get("id", {}).get("like", self.name)
+        name = self.shared.name if self.shared else self.name
         return f"oracle.uuid_generate_v5('{namespace}', '{name}:' || " + " || ':' || ".join(parts) + ")"
 
 
@@ -68,7 +80,7 @@ class Redesign:
     def __init__(self, connection, wishes):
         self.wishes = wishes
         self.namespace = wishes["namespace"]
-        self.tables = catalog.read(connection, wishes.get("soft", {}))
+        self.tables = catalog.read(connection, wishes.get("soft", {}), wishes.get("later", []))
         self.entities = {}
         self.of_table = {}
         for table in self.tables.values():
@@ -79,6 +91,8 @@ class Redesign:
             self.of_table[table.name] = list(self.entities.values())[-1]
             for name, also in wish.get("also", {}).items():
                 self.add(Entity(name, table, also, wishes))
+        for entity in self.entities.values():
+            entity.shared = self.entities.get(entity.extra.get("id", {}).get("like"))
         for entity in self.entities.values():
             self.design(entity)
 
@@ -98,6 +112,9 @@ class Redesign:
         hand = wish.get("columns", {})
         dropped = set(entity.extra.get("drop_source_columns", []))
         used = dropped | {c for spec in hand.values() for c in named(spec.get("rule", []))}
+        if "pairs" in self.wishes:
+            self.pairs(entity, dropped)
+            used |= dropped
         for thing in entity.extra.get("polymorphic", {}).values():
             used |= {thing["type_col"], thing.get("id_col")} - {None}
         if "only" in wish:
@@ -107,7 +124,7 @@ class Redesign:
             entity.columns[column] = (kind, True, entity.new_id(q(table.name), entity.key, self.namespace))
             for legacy in entity.key:
                 entity.renamed[(legacy,)] = column
-            used |= set(entity.key) - ({entity.key[0]} if wish.get("natural") else set())
+            used |= set(entity.key) if len(entity.key) == 1 else set()
         if wish.get("natural"):
             self.plain(entity, table.columns[entity.key[0]], wish["natural"])
             used |= set(entity.key)
@@ -137,16 +154,43 @@ class Redesign:
             for legacy in named(spec.get("rule", [])):
                 entity.renamed.setdefault((legacy,), name)
 
+    def pairs(self, entity, dropped):
+        """Numbers that stand twice: as they are, and as JSON under the same name with a prefix, which is right."""
+        pairs = self.wishes["pairs"]
+        for name, column in entity.table.columns.items():
+            twin = pairs["prefix"] + name
+            if twin in entity.table.columns and name not in dropped:
+                entity.leave(name)
+                dropped |= {name, twin}
+                sql = f"{q(entity.table.name)}.{q(twin)}"
+                value = pairs["is"].format(sql)
+                required = entity.table.columns[twin].required
+                entity.columns[name] = (pairs["type"], required, f"case when not coalesce({pairs['bad'].format(sql)}, false) then {value} end")
+                entity.rules[name] = [{"col": twin}, *pairs["rule"]]
+                entity.faults.append(pairs["bad"].format(sql))
+                entity.late += [f"({pairs['null'].format(sql)}) is null"] if required else []
+
     def plain(self, entity, column, name):
         kind = new_type(column)
         rule, sql = [{"col": column.name}], f"{q(entity.table.name)}.{q(column.name)}"
+        if column.base == "json":
+            sql += "::jsonb"
         if column.base == "timestamp":
             zone = self.wishes["timezone"]
             rule.append({"tz": {}})
-            sql = f"{sql} at time zone '{zone}'"
+            sql = self.moment(entity, sql, zone) if zone != "UTC" else f"{sql} at time zone 'UTC'"
         entity.columns[name] = (kind, column.required, sql)
         entity.rules[name] = rule
         entity.renamed[(column.name,)] = name
+
+    def moment(self, entity, sql, zone):
+        """The moment of a local time; a time that came twice or never, or is too late, sets the row aside."""
+        fits = f"({sql} <= '294276-12-30' or not isfinite({sql}))"
+        moment = f"case when {fits} then {sql} at time zone '{zone}' end"
+        again = " or ".join(f"(({moment}) {hour} interval '1 hour') at time zone '{zone}' = {sql}" for hour in "+-")
+        never = f"({moment}) at time zone '{zone}' <> {sql}"
+        entity.faults.append(f"not {fits} or isfinite({sql}) and (({again}) or {never})")
+        return moment
 
     def refer(self, entity, reference, name):
         parent = self.of_table[reference.table]
@@ -180,6 +224,9 @@ class Redesign:
     def target(self):
         lines = list(self.wishes.get("types", []))
         late = []
+        kinds = {c.base: c.labels for e in self.entities.values() for c in e.table.columns.values() if c.labels}
+        for name, labels in kinds.items():
+            lines.append(f"create type {q(name)} as enum ({', '.join(repr(label) for label in labels)});")
         for destination in dict.fromkeys(e.destination for e in self.entities.values()):
             parts = [e for e in self.entities.values() if e.destination == destination]
             columns = {}
@@ -206,6 +253,8 @@ class Redesign:
             lines.append(f"alter table {q(destination)} add unique ({q(entity.wish['natural'])});")
         for columns, where in table.uniques if alone else []:
             new = self.follow(entity, columns)
+            if entity.where and entity.where.endswith("is null"):
+                where = without(where or "", self.wishes.get("deleted"))
             where = where and self.rewrite(entity, where)
             if new and new != key and where is not False:
                 lines.append(f"create unique index on {q(destination)} ({qs(new)}){' where ' + where if where else ''};")
@@ -261,7 +310,7 @@ class Redesign:
             "namespace": self.namespace,
             "source": {"connection": "legacy"},
             "destination": {"connection": "app"},
-            "defaults": {"timezone": self.wishes["timezone"], "max_quarantined": "20%"},
+            "defaults": {"timezone": self.wishes["timezone"], "max_quarantined": self.wishes.get("max_quarantined", "20%")},
             "entities": entities,
         }
 
@@ -314,7 +363,8 @@ class Redesign:
         columns += [f"{sql} as {q(name)}" for name, (_, _, sql) in entity.columns.items()]
         aside = " or ".join(f"coalesce({c}, false)" for c in faults) or "false"
         held = " or ".join(f"coalesce({c}, false)" for c in holds) or "false"
-        fate = f"case when {aside} then 'quarantined' when {held} then 'held' else 'written' end as fate"
+        late = " or ".join(f"coalesce({c}, false)" for c in entity.late) or "false"
+        fate = f"case when {aside} then 'quarantined' when {held} then 'held' when {late} then 'quarantined' else 'written' end as fate"
         name = f"oracle.{q(entity.name)}"
         keys = ", ".join(f"k_{c}" for c in kept)
         lines = [f"create table {name} as select {', '.join(columns)}, {fate}\nfrom {q(entity.table.name)}{joins}\nwhere {entity.where or 'true'};"]
@@ -340,6 +390,13 @@ class Redesign:
 
     def counted(self, entity):
         return entity.new_key()[0] if entity.kind == "keep" and entity.table.columns[entity.key[0]].counted else None
+
+
+def without(where, deleted):
+    """The condition of an index where no row is left that it would leave out."""
+    if where == f"({deleted} IS NULL)":
+        return ""
+    return where.replace(f"({deleted} IS NULL) AND ", "").replace(f" AND ({deleted} IS NULL)", "")
 
 
 def new_type(column):
