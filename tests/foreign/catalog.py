@@ -114,5 +114,5 @@ def order(tables, later):
     def edge(table, reference):
         return reference.table != table.name and f"{table.name}.{reference.columns[0]}" not in later
 
-    edges = {name: {r.table for r in table.references if edge(table, r)} for name, table in tables.items()}
+    edges = {name: sorted({r.table for r in table.references if edge(table, r)}) for name, table in tables.items()}
     return list(graphlib.TopologicalSorter(edges).static_order())

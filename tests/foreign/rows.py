@@ -37,7 +37,6 @@ class Filler:
         self.seeded = set(redesign.get("seeded", []))
         self.finish = redesign.get("filled", [])
         self.count = count
-        self.random = random.Random(4711)
         self.rows = {}
         self.pools = {}
 
@@ -61,6 +60,7 @@ class Filler:
             return [dict(zip(table.columns, row)) for row in cursor.fetchall()]
 
     def fill(self, table):
+        self.random = random.Random(f"4711 {table.name}")
         share = self.counts.get(table.name, 1)
         count = int(self.count * share) if share else 0
         taken = [(columns, set()) for columns, _ in [(table.key, None), *table.uniques] if columns]
