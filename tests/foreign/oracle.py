@@ -14,7 +14,7 @@ def script(design):
                 wanted[design.of_table[reference.table].name] |= set(reference.of)
     for entity in parents_first(design):
         lines += of_entity(entity, sorted(wanted[entity.name]))
-    return "\n".join(lines + design.wishes.get("oracle", [])) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def parents_first(design):

@@ -5,6 +5,13 @@ new name. That is the boring part, derived here. What is not boring stands in th
 beside them what plain SQL says that it must be.
 
     redesign.py REDESIGN.yaml DIRECTORY      writes target.sql, plan.yaml, oracle.sql and tables.json
+
+Of a table (`tables`): `to` its new name, `into` a table that it shares, `rename` and `columns` its columns, `natural` the name of a text
+key that stays beside the new id, `entity` what stands in the plan as it is, `also` further entities of it (`only` some columns),
+`orphans` the policy of a reference, `primary` the key of a join table, `beside` a join of the oracle. Of all: `soft` references that
+nobody enforces, `later` those that close a circle, `seeded` tables that stay as the application filled them, `values` what is
+generated (`like`: n, r, w, t and odd are a number, a random one, a word, the table and an odd end), `filled` SQL after that,
+`deleted` the column of rows that are gone, `pairs` numbers that JSON under another name has right.
 """
 
 import json

@@ -21,7 +21,7 @@ def script(design):
                 columns[name] = f"{q(name)} {kind}{' not null' if everywhere else ''}"
         lines.append(f"create table {q(destination)} (\n  " + ",\n  ".join(columns.values()) + "\n);")
         late += constraints(design, destination, parts[0], len(parts) == 1)
-    return "\n".join(lines + late + design.wishes.get("afterwards", [])) + "\n"
+    return "\n".join(lines + late) + "\n"
 
 
 def constraints(design, destination, entity, alone):
@@ -50,7 +50,7 @@ def constraints(design, destination, entity, alone):
             lines.append(f"alter table {q(destination)} add check ({new});")
     for parent, _, _, _, _, name in entity.parents:
         name = name or entity.new_key()[0]
-        if parent.kind != "none" and parent.destination not in design.wishes.get("unreferenced", []):
+        if parent.kind != "none":
             lines.append(f"alter table {q(destination)} add foreign key ({q(name)}) references {q(parent.destination)} ({q(parent.new_key()[0])});")
             lines.append(f"create index on {q(destination)} ({q(name)});")
     return lines
