@@ -79,8 +79,9 @@ class Table:
         return next((r for r in self.references if r.columns == [column]), None)
 
 
-def read(connection, soft):
-    """All tables, parents first. `soft` names references that nobody enforces: table.column to table."""
+def read(connection, soft, later=()):
+    """All tables, parents first. `soft` names references that nobody enforces: table.column to table or table.column;
+    `later` those that close a cycle."""
     tables = {}
     with connection.cursor() as cursor:
         cursor.execute(COLUMNS)
@@ -103,11 +104,15 @@ def read(connection, soft):
             tables[table.strip('"')].checks.append(check)
     for place, parent in soft.items():
         table, column = place.split(".")
-        tables[table].references.append(Reference(parent, [column], tables[parent].key, enforced=False))
-    return {name: tables[name] for name in order(tables)}
+        parent, _, of = parent.partition(".")
+        tables[table].references.append(Reference(parent, [column], [of] if of else tables[parent].key, enforced=False))
+    return {name: tables[name] for name in order(tables, later)}
 
 
-def order(tables):
-    """Names of tables, parents first; a table's references to itself do not count."""
-    edges = {name: {r.table for r in table.references if r.table != name} for name, table in tables.items()}
+def order(tables, later):
+    """Names of tables, parents first; a table's references to itself and those of `later` do not count."""
+    def edge(table, reference):
+        return reference.table != table.name and f"{table.name}.{reference.columns[0]}" not in later
+
+    edges = {name: sorted({r.table for r in table.references if edge(table, r)}) for name, table in tables.items()}
     return list(graphlib.TopologicalSorter(edges).static_order())

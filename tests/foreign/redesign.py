@@ -5,70 +5,33 @@ new name. That is the boring part, derived here. What is not boring stands in th
 beside them what plain SQL says that it must be.
 
     redesign.py REDESIGN.yaml DIRECTORY      writes target.sql, plan.yaml, oracle.sql and tables.json
+
+Of a table (`tables`): `to` its new name, `into` a table that it shares, `rename` and `columns` its columns, `natural` the name of a text
+key that stays beside the new id, `entity` what stands in the plan as it is, `also` further entities of it (`only` some columns),
+`orphans` the policy of a reference, `primary` the key of a join table, `beside` a join of the oracle. Of all: `soft` references that
+nobody enforces, `later` those that close a circle, `seeded` tables that stay as the application filled them, `values` what is
+generated (`like`: n, r, w, t and odd are a number, a random one, a word, the table and an odd end), `filled` SQL after that,
+`deleted` the column of rows that are gone, `pairs` numbers that JSON under another name has right.
 """
 
 import json
 import pathlib
-import re
 import sys
 
 import psycopg2
 import yaml
 
 import catalog
-
-
-class Entity:
-    """One entity of the plan: its place in the new schema, its rules, and SQL that says what they make."""
-
-    def __init__(self, name, table, wish, redesign):
-        self.name, self.table, self.wish = name, table, wish
-        self.destination = wish.get("into", name)
-        self.extra = dict(wish.get("entity", {}))
-        self.where = self.extra.get("where")
-        self.key = self.extra.get("key", table.key)
-        self.kind = self.id_kind(redesign)
-        self.columns = {}  # new column: (type, required, SQL)
-        self.rules = {}
-        self.faults = []  # conditions that set a row aside
-        self.holds = []
-        self.parents = []  # (entity, alias, join condition, policy, legacy columns)
-        self.renamed = {}  # legacy columns, as a tuple: new column
-
-    def id_kind(self, redesign):
-        if "id" in self.extra:
-            return self.extra["id"].get("kind", "like" if "like" in self.extra["id"] else "uuid5")
-        if len(self.key) != 1:
-            return "none"
-        base = self.table.columns[self.key[0]].base
-        return "keep" if base == "uuid" or self.table.name in redesign.get("keep", []) else "uuid5"
-
-    def new_key(self):
-        """Name and type of the key of the new table."""
-        if self.kind == "keep":
-            column = self.table.columns[self.key[0]]
-            return self.wish.get("rename", {}).get(column.name, column.name), new_type(column)
-        return self.extra.get("id", {}).get("column", "id"), "uuid"
-
-    def new_id(self, row, columns, namespace):
-        """SQL of the new id of the row that `columns` of `row` name."""
-        if self.kind == "keep":
-            return f"{row}.{q(columns[0])}"
-        parts = []
-        for column, key in zip(columns, self.key):
-            text = f"{row}.{q(column)}::text"
-            if self.table.columns[key].textual:
-                text = rf"replace(replace({text}, '\', '\\'), ':', '\:')"
-            parts.append(text)
-        name = self.extra.get("id", {}).get("like", self.name)
-        return f"oracle.uuid_generate_v5('{namespace}', '{name}:' || " + " || ':' || ".join(parts) + ")"
+import oracle
+import target
+from entity import Entity, named, new_type, q, singular
 
 
 class Redesign:
     def __init__(self, connection, wishes):
         self.wishes = wishes
         self.namespace = wishes["namespace"]
-        self.tables = catalog.read(connection, wishes.get("soft", {}))
+        self.tables = catalog.read(connection, wishes.get("soft", {}), wishes.get("later", []))
         self.entities = {}
         self.of_table = {}
         for table in self.tables.values():
@@ -79,6 +42,8 @@ class Redesign:
             self.of_table[table.name] = list(self.entities.values())[-1]
             for name, also in wish.get("also", {}).items():
                 self.add(Entity(name, table, also, wishes))
+        for entity in self.entities.values():
+            entity.shared = self.entities.get(entity.extra.get("id", {}).get("like"))
         for entity in self.entities.values():
             self.design(entity)
 
@@ -98,6 +63,9 @@ class Redesign:
         hand = wish.get("columns", {})
         dropped = set(entity.extra.get("drop_source_columns", []))
         used = dropped | {c for spec in hand.values() for c in named(spec.get("rule", []))}
+        if "pairs" in self.wishes:
+            self.pairs(entity, dropped)
+            used |= dropped
         for thing in entity.extra.get("polymorphic", {}).values():
             used |= {thing["type_col"], thing.get("id_col")} - {None}
         if "only" in wish:
@@ -107,7 +75,7 @@ class Redesign:
             entity.columns[column] = (kind, True, entity.new_id(q(table.name), entity.key, self.namespace))
             for legacy in entity.key:
                 entity.renamed[(legacy,)] = column
-            used |= set(entity.key) - ({entity.key[0]} if wish.get("natural") else set())
+            used |= set(entity.key) if len(entity.key) == 1 else set()
         if wish.get("natural"):
             self.plain(entity, table.columns[entity.key[0]], wish["natural"])
             used |= set(entity.key)
@@ -137,16 +105,43 @@ class Redesign:
             for legacy in named(spec.get("rule", [])):
                 entity.renamed.setdefault((legacy,), name)
 
+    def pairs(self, entity, dropped):
+        """Numbers that stand twice: as they are, and as JSON under the same name with a prefix, which is right."""
+        pairs = self.wishes["pairs"]
+        for name, column in entity.table.columns.items():
+            twin = pairs["prefix"] + name
+            if twin in entity.table.columns and name not in dropped:
+                entity.leave(name)
+                dropped |= {name, twin}
+                sql = f"{q(entity.table.name)}.{q(twin)}"
+                value = pairs["is"].format(sql)
+                required = entity.table.columns[twin].required
+                entity.columns[name] = (pairs["type"], required, f"case when not coalesce({pairs['bad'].format(sql)}, false) then {value} end")
+                entity.rules[name] = [{"col": twin}, *pairs["rule"]]
+                entity.faults.append(pairs["bad"].format(sql))
+                entity.late += [f"({pairs['null'].format(sql)}) is null"] if required else []
+
     def plain(self, entity, column, name):
         kind = new_type(column)
         rule, sql = [{"col": column.name}], f"{q(entity.table.name)}.{q(column.name)}"
+        if column.base == "json":
+            sql += "::jsonb"
         if column.base == "timestamp":
             zone = self.wishes["timezone"]
             rule.append({"tz": {}})
-            sql = f"{sql} at time zone '{zone}'"
+            sql = self.moment(entity, sql, zone) if zone != "UTC" else f"{sql} at time zone 'UTC'"
         entity.columns[name] = (kind, column.required, sql)
         entity.rules[name] = rule
         entity.renamed[(column.name,)] = name
+
+    def moment(self, entity, sql, zone):
+        """The moment of a local time; a time that came twice or never, or is too late, sets the row aside."""
+        fits = f"({sql} <= '294276-12-30' or not isfinite({sql}))"
+        moment = f"case when {fits} then {sql} at time zone '{zone}' end"
+        again = " or ".join(f"(({moment}) {hour} interval '1 hour') at time zone '{zone}' = {sql}" for hour in "+-")
+        never = f"({moment}) at time zone '{zone}' <> {sql}"
+        entity.faults.append(f"not {fits} or isfinite({sql}) and (({again}) or {never})")
+        return moment
 
     def refer(self, entity, reference, name):
         parent = self.of_table[reference.table]
@@ -175,73 +170,6 @@ class Redesign:
         entity.parents.append((parent, alias, on, policy, reference.columns, name))
         return alias
 
-    # The new schema.
-
-    def target(self):
-        lines = list(self.wishes.get("types", []))
-        late = []
-        for destination in dict.fromkeys(e.destination for e in self.entities.values()):
-            parts = [e for e in self.entities.values() if e.destination == destination]
-            columns = {}
-            for entity in parts:
-                for name, (kind, required, _) in entity.columns.items():
-                    everywhere = required and all(name in e.columns for e in parts)
-                    columns[name] = f"{q(name)} {kind}{' not null' if everywhere else ''}"
-            lines.append(f"create table {q(destination)} (\n  " + ",\n  ".join(columns.values()) + "\n);")
-            late += self.constraints(destination, parts[0], len(parts) == 1)
-        return "\n".join(lines + late + self.wishes.get("afterwards", [])) + "\n"
-
-    def constraints(self, destination, entity, alone):
-        table, lines = entity.table, []
-        if entity.kind == "none":
-            key = entity.wish.get("primary") or self.follow(entity, table.key)
-        else:
-            key = [entity.new_key()[0]]
-        if key:
-            lines.append(f"alter table {q(destination)} add primary key ({qs(key)});")
-        column = table.columns[entity.key[0]]
-        if entity.kind == "keep" and column.counted:
-            lines.append(f"alter table {q(destination)} alter {q(key[0])} add generated by default as identity;")
-        if entity.wish.get("natural"):
-            lines.append(f"alter table {q(destination)} add unique ({q(entity.wish['natural'])});")
-        for columns, where in table.uniques if alone else []:
-            new = self.follow(entity, columns)
-            where = where and self.rewrite(entity, where)
-            if new and new != key and where is not False:
-                lines.append(f"create unique index on {q(destination)} ({qs(new)}){' where ' + where if where else ''};")
-        for check in table.checks if alone else []:
-            new = self.rewrite(entity, check)
-            if new:
-                lines.append(f"alter table {q(destination)} add check ({new});")
-        for parent, _, _, _, _, name in entity.parents:
-            name = name or entity.new_key()[0]
-            if parent.kind != "none" and parent.destination not in self.wishes.get("unreferenced", []):
-                lines.append(f"alter table {q(destination)} add foreign key ({q(name)}) references {q(parent.destination)} ({q(parent.new_key()[0])});")
-                lines.append(f"create index on {q(destination)} ({q(name)});")
-        return lines
-
-    def follow(self, entity, columns):
-        """The new columns that say what these legacy columns said; nothing where one is left behind."""
-        left, new = list(columns), []
-        for legacy, name in sorted(entity.renamed.items(), key=lambda item: -len(item[0])):
-            if set(legacy) <= set(left):
-                new.append((left.index(legacy[0]), name))
-                left = [None if c in legacy else c for c in left]
-        return [name for _, name in sorted(new)] if not any(left) and new else None
-
-    def rewrite(self, entity, sql):
-        """A condition in the new names, or False where a column of it is not there as it was."""
-        for column in entity.table.columns.values():
-            word = r"(?<![\w'\"])\"?%s\"?(?![\w'\"(])" % re.escape(column.name)
-            if re.search(word, sql):
-                name = entity.renamed.get((column.name,))
-                if not name or entity.columns[name][0] != new_type(column):
-                    return False
-                sql = re.sub(word, q(name), sql)
-        return sql
-
-    # The plan.
-
     def plan(self):
         entities = []
         for entity in self.entities.values():
@@ -261,75 +189,9 @@ class Redesign:
             "namespace": self.namespace,
             "source": {"connection": "legacy"},
             "destination": {"connection": "app"},
-            "defaults": {"timezone": self.wishes["timezone"], "max_quarantined": "20%"},
+            "defaults": {"timezone": self.wishes["timezone"], "max_quarantined": self.wishes.get("max_quarantined", "20%")},
             "entities": entities,
         }
-
-    # The oracle: one table per entity in schema oracle of the legacy database, with the fate of every row.
-
-    def oracle(self):
-        lines = ["create schema oracle;", 'create extension "uuid-ossp" schema oracle;', f"set timezone = '{self.wishes['timezone']}';"]
-        wanted = {e.name: set(e.key) for e in self.entities.values()}
-        for entity in self.entities.values():
-            for reference in entity.table.references:
-                if reference.table in self.of_table:
-                    wanted[self.of_table[reference.table].name] |= set(reference.of)
-        for entity in self.sorted():
-            lines += self.oracle_of(entity, sorted(wanted[entity.name]))
-        return "\n".join(lines + self.wishes.get("oracle", [])) + "\n"
-
-    def sorted(self):
-        before = list(self.entities.values())
-        done, result = set(), []
-        while before:
-            for entity in before:
-                needs = {p.name for p, *_ in entity.parents} | set(re.findall(r"oracle\.(\w+)(?! *\()", entity.wish.get("beside", "") + " ".join(entity.holds)))
-                if (needs & set(self.entities)) - {entity.name} <= done:
-                    break
-            else:
-                raise SystemExit("a cycle among " + ", ".join(e.name for e in before))
-            before.remove(entity)
-            done.add(entity.name)
-            result.append(entity)
-        return result
-
-    def oracle_of(self, entity, kept):
-        own = [p for p in entity.parents if p[0] is entity]
-        joins, faults, holds = "", list(entity.faults), list(entity.holds)
-        for parent, alias, on, policy, columns, _ in entity.parents:
-            if parent is entity:
-                passing = f"(select {', '.join(f'{q(c)} as k_{c}' for c in kept)}, 'written' as fate from {q(entity.table.name)} where {entity.where or 'true'})"
-            else:
-                needed = ", ".join(dict.fromkeys(re.findall(rf"{alias}\.(k_\w+)", on) + [f"k_{c}" for c in parent.key]))
-                passing = f"(select {needed}, fate from oracle.{q(parent.name)})"
-                holds.append(f"{alias}.fate <> 'written'")
-            joins += f"\n  left join {passing} {alias} on {on}"
-            if policy == "quarantine":
-                there = " and ".join(f"{q(entity.table.name)}.{q(c)} is not null" for c in columns)
-                faults.append(f"({there} and {alias}.fate is null)")
-        for join in entity.extra.get("joins", []):
-            joins += f"\n  {join.get('kind', 'left')} join {q(join['table'])} {join['alias']} on {join['on']}"
-        joins += "\n  " + entity.wish.get("beside", "")
-        columns = [f"{q(entity.table.name)}.{q(c)} as k_{c}" for c in kept]
-        columns += [f"{sql} as {q(name)}" for name, (_, _, sql) in entity.columns.items()]
-        aside = " or ".join(f"coalesce({c}, false)" for c in faults) or "false"
-        held = " or ".join(f"coalesce({c}, false)" for c in holds) or "false"
-        fate = f"case when {aside} then 'quarantined' when {held} then 'held' else 'written' end as fate"
-        name = f"oracle.{q(entity.name)}"
-        keys = ", ".join(f"k_{c}" for c in kept)
-        lines = [f"create table {name} as select {', '.join(columns)}, {fate}\nfrom {q(entity.table.name)}{joins}\nwhere {entity.where or 'true'};"]
-        if kept:
-            lines.append(f"create index on {name} ({keys});")
-        for _, alias, on, _, _, _ in own:
-            link = on.replace(f"{alias}.", "parent.").replace(f"{q(entity.table.name)}.", "legacy.")
-            row = " and ".join(f"child.k_{c} = legacy.{q(c)}" for c in entity.key)
-            lines.append(
-                f"""do $$ begin loop
-  update {name} child set fate = 'held' from {q(entity.table.name)} legacy, {name} parent
-  where {row} and {link} and child.fate = 'written' and parent.fate <> 'written';
-  exit when not found; end loop; end $$;"""
-            )
-        return lines + [f"analyze {name};"]
 
     def places(self):
         """For the comparison: entity, source, where, destination, columns."""
@@ -342,47 +204,6 @@ class Redesign:
         return entity.new_key()[0] if entity.kind == "keep" and entity.table.columns[entity.key[0]].counted else None
 
 
-def new_type(column):
-    if column.textual:
-        return "text"
-    if column.labels:
-        return f'public.{q(column.base)}'
-    return {"json": "jsonb", "timestamp": "timestamptz"}.get(column.base, column.type.replace("timestamp with time zone", "timestamptz"))
-
-
-def named(rule):
-    """Columns that the steps of a rule name."""
-    found = set()
-    if isinstance(rule, list):
-        for part in rule:
-            found |= named(part)
-    elif isinstance(rule, dict):
-        for step, argument in rule.items():
-            if step == "col":
-                found.add(argument)
-            elif step in ("coalesce", "cols"):
-                found |= set(argument)
-            elif step == "template":
-                found |= set(re.findall(r"\$\{([^}]+)\}", argument))
-            elif step not in ("array_agg", "lookup"):
-                found |= named(argument)
-    return found
-
-
-def singular(name):
-    if name.endswith("ies"):
-        return name[:-3] + "y"
-    return name[:-2] if name.endswith(("sses", "xes", "ches")) else name[:-1] if name.endswith("s") else name
-
-
-def q(name):
-    return f'"{name}"'
-
-
-def qs(names):
-    return ", ".join(q(n) for n in names)
-
-
 class Short(yaml.SafeDumper):
     def ignore_aliases(self, data):
         return True
@@ -392,7 +213,7 @@ if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         design = Redesign(psycopg2.connect(""), yaml.safe_load(file))
     out = pathlib.Path(sys.argv[2])
-    (out / "target.sql").write_text(design.target())
+    (out / "target.sql").write_text(target.script(design))
     (out / "plan.yaml").write_text(yaml.dump(design.plan(), Dumper=Short, sort_keys=False, allow_unicode=True, width=200))
-    (out / "oracle.sql").write_text(design.oracle())
+    (out / "oracle.sql").write_text(oracle.script(design))
     (out / "tables.json").write_text(json.dumps(design.places()))

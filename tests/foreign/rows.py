@@ -30,14 +30,15 @@ RARE_FLOATS = ["NaN", "Infinity", "-Infinity", "-0", "1e-30", "3.4e38", "0.1"]
 class Filler:
     def __init__(self, connection, redesign, count):
         self.connection = connection
-        self.tables = catalog.read(connection, redesign.get("soft", {}))
+        self.later = redesign.get("later", [])
+        self.tables = catalog.read(connection, redesign.get("soft", {}), self.later)
         self.wishes = redesign.get("values", {})
         self.counts = redesign.get("rows", {})
         self.seeded = set(redesign.get("seeded", []))
         self.finish = redesign.get("filled", [])
         self.count = count
-        self.random = random.Random(4711)
         self.rows = {}
+        self.pools = {}
 
     def run(self):
         total = 0
@@ -59,6 +60,7 @@ class Filler:
             return [dict(zip(table.columns, row)) for row in cursor.fetchall()]
 
     def fill(self, table):
+        self.random = random.Random(f"4711 {table.name}")
         share = self.counts.get(table.name, 1)
         count = int(self.count * share) if share else 0
         taken = [(columns, set()) for columns, _ in [(table.key, None), *table.uniques] if columns]
@@ -90,7 +92,10 @@ class Filler:
             row[table.key[0]] = str(self.next)
             self.next += self.random.choice([1, 1, 1, 2, 7])
         for reference in sorted(table.references, key=lambda r: -len(r.columns)):
-            wished = f"{table.name}.{reference.columns[0]}" in self.wishes
+            place = f"{table.name}.{reference.columns[0]}"
+            if place in self.later:
+                row[reference.columns[0]] = None  # filled at the end
+            wished = place in self.wishes
             if reference.table != table.name and not wished and not any(c in row for c in reference.columns):
                 found = self.parent(table, reference)
                 if found is None:
@@ -103,7 +108,7 @@ class Filler:
 
     def parent(self, table, reference):
         optional = [c for c in reference.columns if not table.columns[c].required]
-        rows = self.rows[reference.table]
+        rows = self.pool(reference) if not optional else self.rows[reference.table]
         if optional and (not rows or self.random.random() < 0.15):
             return {c: None for c in optional}
         if not reference.enforced and self.random.random() < 0.02:
@@ -113,6 +118,13 @@ class Filler:
             return None
         chosen = self.random.choice(rows)
         return {c: chosen[of] for c, of in zip(reference.columns, reference.of)}
+
+    def pool(self, reference):
+        """Rows that a required reference may name."""
+        place = (reference.table, *reference.of)
+        if place not in self.pools:
+            self.pools[place] = [r for r in self.rows[reference.table] if None not in (r[of] for of in reference.of)]
+        return self.pools[place]
 
     def refer_to_itself(self, table, made):
         for reference in table.references:
@@ -129,12 +141,15 @@ class Filler:
         chance = self.random.random()
         single = [column.name] in [table.key, *(u for u, _ in table.uniques)]
         wish = self.wishes.get(f"{table.name}.{column.name}", self.wishes.get(f"*.{column.name}"))
+        if f"{table.name}.{column.name}" not in self.wishes:
+            wish = self.wishes.get("*." + column.name.split("_")[0] + "_*", wish)
         if not column.required and not (isinstance(wish, dict) and wish.get("always")) and chance < 0.15:
             return None
         if isinstance(wish, list):
             return self.random.choice(wish)
         if isinstance(wish, dict) and "like" in wish:
-            return wish["like"].format(n=index, r=self.random.randrange(10**6), w=self.random.choice(WORDS))
+            odd = self.random.choice(["", "", "", "", ":a", "\\b", "é"])
+            return wish["like"].format(n=index, r=self.random.randrange(10**6), w=self.random.choice(WORDS), t=table.name[:8], odd=odd)
         for check in table.checks:
             allowed = re.match(r"\(\(?\"?%s\"?(?:\)::text)? = ANY \(\(?ARRAY\[(.*)\]" % re.escape(column.name), check)
             if allowed:
@@ -147,6 +162,8 @@ class Filler:
     def of_type(self, column, single, index, positive):
         pick, rare = self.random, self.random.random() < 0.01
         base = column.base
+        if column.counted:
+            return str(index + 1)
         if base in ("int2", "int4", "int8"):
             high = {"int2": 2**15, "int4": 2**31, "int8": 2**63}[base]
             low = 0 if positive else -high

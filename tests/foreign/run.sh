@@ -6,8 +6,8 @@
 # FOREIGN_WORK keeps what is installed (default /tmp/drover-foreign); DROVER_BINARY is the program.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-names=${1:?which: oscar or all}
-[ "$names" != all ] || names="oscar"
+names=${1:?which: oscar, airflow, medusa or all}
+[ "$names" != all ] || names="oscar airflow medusa"
 rows=${2:-3000}
 drover=${DROVER_BINARY:-${CARGO_TARGET_DIR:-$here/../../target}/release/drover}
 export WORK=${FOREIGN_WORK:-/tmp/drover-foreign}

@@ -53,8 +53,12 @@ pub(super) fn between(from: &Ty, to: &Ty, is_asked: bool) -> Way {
 pub(super) fn from_text(to: &Ty) -> Way {
     match to {
         Ty::Int2 | Ty::Int4 | Ty::Int8 => text_to_integer(to),
-        Ty::Numeric(None) => matching(
-            "^[+-]?([0-9]{1,255}([.][0-9]{0,255})?|[.][0-9]{1,255})([eE][+-]?[0-9]{1,3})?$",
+        Ty::Numeric(None) => meeting(
+            // A count like {1,255} costs twenty times as much as + and the length.
+            &format!(
+                "({INPUT} ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{{1,3}})?$' \
+                 AND octet_length({INPUT}) < 512)"
+            ),
             to,
             "is no number",
         ),
@@ -215,12 +219,14 @@ fn guarded(fits: &str, to: &Ty) -> Way {
 
 /// A cast of texts of one form.
 fn matching(pattern: &str, to: &Ty, message: &str) -> Way {
+    meeting(&format!("{INPUT} ~ '{pattern}'"), to, message)
+}
+
+/// A cast of texts that meet a condition.
+fn meeting(condition: &str, to: &Ty, message: &str) -> Way {
     Way::Checked {
-        value: format!(
-            "(CASE WHEN {INPUT} ~ '{pattern}' THEN ({INPUT})::{} END)",
-            to.sql()
-        ),
-        fault: format!("{INPUT} !~ '{pattern}'"),
+        value: format!("(CASE WHEN {condition} THEN ({INPUT})::{} END)", to.sql()),
+        fault: format!("NOT ({condition})"),
         code: CODE,
         message: message.to_owned(),
         is_raw: false,
@@ -237,7 +243,7 @@ fn text_to_integer(to: &Ty) -> Way {
     let (low, high) = range(to);
     let ty = to.sql();
     let sure = format!("{INPUT} ~ '^[+-]?[0-9]{{1,{short}}}$'");
-    let maybe = format!("{INPUT} ~ '^[+-]?[0-9]{{1,255}}$'");
+    let maybe = format!("({INPUT} ~ '^[+-]?[0-9]+$' AND octet_length({INPUT}) < 257)");
     let in_range = format!("({INPUT})::numeric BETWEEN {low} AND {high}");
     Way::Checked {
         value: format!(

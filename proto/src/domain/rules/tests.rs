@@ -286,6 +286,26 @@ fn a_cast_of_text_never_raises() {
     assert!(filled.sql.contains("THEN '-1'::integer ELSE"));
 }
 
+/// PostgreSQL unrolls a count: {1,255} makes a value twenty times as slow as + and a length.
+#[test]
+fn texts_are_judged_by_no_regular_expression_that_counts_far() {
+    for ty in [
+        "smallint",
+        "integer",
+        "bigint",
+        "numeric",
+        "numeric(8,2)",
+        "real",
+        "uuid",
+    ] {
+        let made = draft(&format!("[{{col: name}}, {{cast: \"{ty}\"}}]"));
+        let checks = made.faults.iter().flat_map(|fault| &fault.condition);
+        for sql in checks.chain([&made.sql]) {
+            assert!(!sql.contains("255}"), "{ty}: {sql}");
+        }
+    }
+}
+
 #[test]
 fn every_pair_of_types_has_an_answer() {
     let labels = vec!["a".to_owned(), "bb".to_owned()];
