@@ -46,7 +46,10 @@ impl Purpose {
         let common = [
             ("client_min_messages", "warning"),
             ("jit", "off"),
+            // Keys and types of one database only travel as text: it is the same on both sides.
             ("DateStyle", "ISO"),
+            ("IntervalStyle", "postgres"),
+            ("bytea_output", "hex"),
         ];
         let base = base.options(common).extra_float_digits(3);
         match self {

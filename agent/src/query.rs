@@ -154,8 +154,7 @@ impl Desk {
             }
             Query::RebuildKeys { entity } => {
                 let (run, entity) = self.entity(of_run()?, &entity).await?;
-                rebuild::rebuild_keys(destination, run.order.migration_id, entity.entity_no)
-                    .await?;
+                rebuild::rebuild_keys(&run, &entity).await?;
                 Ok(QueryAnswer::Done)
             }
             Query::Seal {
@@ -189,7 +188,7 @@ impl Desk {
             .map(QueryAnswer::Mappings),
             Query::RebuildForeignKeys => {
                 let run = self.run(of_run()?).await?;
-                rebuild::rebuild_foreign_keys(destination, run.order.migration_id).await?;
+                rebuild::rebuild_foreign_keys(&run).await?;
                 Ok(QueryAnswer::Done)
             }
         }

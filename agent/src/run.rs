@@ -157,6 +157,18 @@ impl RunContext {
         &self.order.plan
     }
 
+    /// The active entities that write a destination table, given by schema and name.
+    pub fn entities_of<'a>(
+        &'a self,
+        (schema, name): (&'a str, &'a str),
+    ) -> impl Iterator<Item = &'a EntityContext> {
+        let all = self.entities.values().map(|entity| &**entity);
+        all.filter(move |entity| {
+            let table = &entity.compiled.destination;
+            table.schema == schema && table.name == name
+        })
+    }
+
     /// An active entity of the plan.
     ///
     /// # Errors

@@ -53,6 +53,7 @@ pub(crate) fn run_order() -> RunOrder {
                 parallel_partitions: 1,
                 max_retries: 1,
             },
+            warnings: Vec::new(),
             entities: Vec::new(),
         },
         source: identity.clone(),

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 
 use crate::crew::Crew;
@@ -155,6 +155,9 @@ pub async fn run(
     let compiled = compile_plan(&crew, &plan)
         .instrument(info_span!("plan"))
         .await?;
+    for warning in &compiled.warnings {
+        warn!(entity = %warning.entity, "{}", warning.message);
+    }
     let store = Store::connect(request.metadata.clone(), &request.schema).await?;
     let lock = store.lock_migration(&compiled.name).await?;
     let state = read_state(&crew, &compiled.name).await?;

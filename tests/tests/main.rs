@@ -9,6 +9,7 @@ mod commands;
 mod faults;
 mod fence;
 mod kill;
+mod kinds;
 mod layering;
 mod lost_answers;
 mod metadata_schema;

@@ -73,6 +73,7 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                     parallel_partitions: 4,
                     max_retries: 5,
                 },
+                warnings: Vec::new(),
                 entities: Vec::new(),
             },
         },

@@ -57,6 +57,7 @@ impl World {
                     parallel_partitions: 1,
                     max_retries: 1,
                 },
+                warnings: Vec::new(),
                 entities: Vec::new(),
             },
             source: self.source.clone(),

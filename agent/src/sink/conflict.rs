@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::fence::Fence;
+use super::stage;
 use crate::connect::fetch_sql;
 use crate::patience::{InTime, WRITE};
 
@@ -20,6 +21,8 @@ pub const NUMBER: &str = "drover_n";
 pub struct Conflict {
     /// The stage of the rows.
     pub rows: String,
+    /// The same as the target takes them.
+    values: String,
     /// The stage of their mappings.
     pub map: String,
     /// Makes both, empty, for the transaction.
@@ -77,14 +80,23 @@ impl Conflict {
             format!("pg_temp.drover_map_{entity_no}"),
         );
         let columns = columns.join(", ");
+        let values = match stage::is_needed(&entity.columns) {
+            true => format!(
+                "(select {NUMBER}, {} from {rows})",
+                stage::values(&entity.columns)
+            ),
+            false => rows.clone(),
+        };
         Some(Self {
             stage: format!(
                 "create temp table if not exists drover_rows_{entity_no} on commit delete rows as \
-                     select null::integer as {NUMBER}, {columns} from {target} with no data; \
+                     select null::integer as {NUMBER}, {} from {target} with no data; \
                  create temp table if not exists drover_map_{entity_no} on commit delete rows as \
-                     select null::integer as {NUMBER}, id, k, meta from drover.id_map_{entity_no} with no data"
+                     select null::integer as {NUMBER}, id, k, meta from drover.id_map_{entity_no} with no data",
+                stage::columns(&entity.columns)
             ),
             rows,
+            values,
             map,
             entity_no,
             target,
@@ -174,7 +186,7 @@ impl Conflict {
                  from {} s join {} t on {} where true{condition}{} for no key update of t) \
              insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image, kind) \
              select '{}', {}, {seq}, {NUMBER}, row_key, image, 'changed' from found",
-            self.rows,
+            self.values,
             self.target,
             self.matches("t", "s"),
             self.first_only(),
@@ -194,7 +206,7 @@ impl Conflict {
             "update {} t set {} from {} s where {} and s.{NUMBER} in ({})",
             self.target,
             changes.join(", "),
-            self.rows,
+            self.values,
             self.matches("t", "s"),
             kept(fence, seq),
         )
@@ -212,7 +224,7 @@ impl Conflict {
             "with changed as ({changed}), \
              put as ( \
                  insert into {target} ({columns}) overriding system value \
-                 select {columns} from {rows} s where s.{NUMBER} not in (select {NUMBER} from changed) \
+                 select {columns} from {values} s where s.{NUMBER} not in (select {NUMBER} from changed) \
                  order by s.{NUMBER} on conflict ({key}) do nothing returning {key}), \
              mapped as ( \
                  insert into drover.id_map_{entity_no} (id, k, meta) \
@@ -222,12 +234,13 @@ impl Conflict {
                           when p.{first} is null \
                           then coalesce(m.meta, '{{}}') || '{{\"on_conflict\": \"skip\"}}' \
                           else m.meta end \
-                 from {map} m join {rows} s using ({NUMBER}) \
+                 from {map} m join {values} s using ({NUMBER}) \
                  left join changed c using ({NUMBER}) left join put p on {same}) \
              select (select count(*) from {rows}) - (select count(*) from changed) - (select count(*) from put)",
             target = self.target,
             columns = self.columns,
             rows = self.rows,
+            values = self.values,
             map = self.map,
             entity_no = self.entity_no,
             word = self.word,
@@ -240,7 +253,7 @@ impl Conflict {
         format!(
             "select drover.refuse_overtaken(count(*)) from {} s join {} t on {} \
              where t.xmin <> pg_current_xact_id()::xid and s.{NUMBER} not in ({})",
-            self.rows,
+            self.values,
             self.target,
             self.matches("t", "s"),
             kept(fence, seq),
@@ -263,7 +276,7 @@ impl Conflict {
         }
         format!(
             " and not exists (select from {} d where {} and d.{NUMBER} < s.{NUMBER})",
-            self.rows,
+            self.values,
             self.matches("d", "s")
         )
     }

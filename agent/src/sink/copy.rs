@@ -2,9 +2,11 @@
 
 use proto::domain::catalog::quote_ident;
 use proto::domain::compiled::CompiledEntity;
+use proto::domain::failure::{SqlAction, sql_action, text_action};
 use sqlx::postgres::PgConnection;
 
 use super::conflict::{Conflict, NUMBER};
+use super::stage::{Stage, is_needed};
 
 /// One socket write per piece; small ones cost more than they carry.
 pub const PIECE: usize = 256 << 10;
@@ -25,6 +27,10 @@ pub struct CopyStatements {
     /// What comes behind the COPYs where the target's rows are looked at first; the COPYs then go to a
     /// stage.
     pub conflict: Option<Conflict>,
+    /// Where the rows go first, where some of their values travel as text and `conflict` has no stage.
+    pub stage: Option<Stage>,
+    /// Values travel as text.
+    has_texts: bool,
 }
 
 impl CopyStatements {
@@ -35,6 +41,7 @@ impl CopyStatements {
             .iter()
             .map(|column| quote_ident(&column.name))
             .collect();
+        let has_texts = is_needed(&entity.columns);
         let meta = if has_meta { ", meta" } else { "" };
         if let Some(conflict) = Conflict::of(entity, entity_no) {
             return Self {
@@ -45,18 +52,48 @@ impl CopyStatements {
                 ),
                 relation: conflict.relation(),
                 conflict: Some(conflict),
+                stage: None,
+                has_texts,
             };
         }
-        Self {
-            rows: format!(
-                "copy {} ({}) from stdin (format binary)",
-                entity.destination.quoted(),
-                columns.join(", ")
-            ),
-            map: format!("copy drover.id_map_{entity_no} (id, k{meta}) from stdin (format binary)"),
-            relation: entity.destination.name.clone(),
-            conflict: None,
+        let map =
+            format!("copy drover.id_map_{entity_no} (id, k{meta}) from stdin (format binary)");
+        match Stage::of(entity, entity_no) {
+            Some(stage) => Self {
+                rows: format!("copy {} from stdin (format binary)", stage.rows),
+                map,
+                relation: stage.relation.clone(),
+                conflict: None,
+                stage: Some(stage),
+                has_texts,
+            },
+            None => Self {
+                rows: format!(
+                    "copy {} ({}) from stdin (format binary)",
+                    entity.destination.quoted(),
+                    columns.join(", ")
+                ),
+                map,
+                relation: entity.destination.name.clone(),
+                conflict: None,
+                stage: None,
+                has_texts,
+            },
         }
+    }
+
+    /// What a server's error means for the rows.
+    pub fn action(&self, sqlstate: &str) -> SqlAction {
+        match self.has_texts {
+            true => text_action(sqlstate),
+            false => sql_action(sqlstate),
+        }
+    }
+
+    /// What makes the stages of a transaction, if there are any.
+    pub fn make_stages(&self) -> Option<&str> {
+        let of_conflict = self.conflict.as_ref().map(|it| it.stage.as_str());
+        of_conflict.or(self.stage.as_ref().map(|it| it.make.as_str()))
     }
 }
 

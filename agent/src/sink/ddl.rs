@@ -30,6 +30,8 @@ pub struct Droppable {
     pub drop_sql: String,
     /// Puts it back, statement by statement.
     pub create_sql: Vec<String>,
+    /// SELECT of `tableoid` and `ctid` of the rows that it would refuse.
+    pub breach_sql: Option<String>,
 }
 
 /// The tables of a migration, each once: several entities may write one.
@@ -43,28 +45,41 @@ select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.re
        c.conname::text as object_name, null::text[] as key_columns,
        format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) as drop_sql,
        array_remove(array[
-           format('alter table %I.%I add constraint %I %s not valid', n.nspname, t.relname, c.conname,
-                  regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
-           case when c.convalidated
+           format('alter table %I.%I add constraint %I %s%s', n.nspname, t.relname, c.conname,
+                  regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''),
+                  -- A partitioned table takes no key that is not valid, and a key that refers to one and is
+                  -- validated later leaves those below it as they are.
+                  case when 'p' not in (t.relkind, r.relkind) then ' not valid' end),
+           case when c.convalidated and 'p' not in (t.relkind, r.relkind)
                 then format('alter table %I.%I validate constraint %I', n.nspname, t.relname, c.conname) end,
            case when obj_description(c.oid, 'pg_constraint') is not null
                 then format('comment on constraint %I on %I.%I is %L', c.conname, n.nspname, t.relname,
-                            obj_description(c.oid, 'pg_constraint')) end], null) as create_sql
+                            obj_description(c.oid, 'pg_constraint')) end], null) as create_sql,
+       case when c.convalidated then (
+           select format('select c.tableoid, c.ctid from %I.%I c where %s and not exists (select from %s p where %s)',
+                         n.nspname, t.relname, string_agg(format('c.%I is not null', a.attname), ' and '),
+                         c.confrelid::regclass, string_agg(format('p.%I = c.%I', b.attname, a.attname), ' and '))
+           from unnest(c.conkey, c.confkey) k(here, there)
+           join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
+           join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there) end as breach_sql
 from pg_constraint c
 join pg_class t on t.oid = c.conrelid
+join pg_class r on r.oid = c.confrelid
 join pg_namespace n on n.oid = t.relnamespace
 join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
-where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and (e.is_rebuilt or c.confrelid = c.conrelid)
+where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or c.confrelid = c.conrelid)
 order by e.entity_no, c.conname";
 
 /// Keys and indexes of tables that are rebuilt.
 const KEYS: &str = r"
-with dropped as (
+with recursive dropped(oid) as (
     select c.oid from pg_constraint c
     join pg_class t on t.oid = c.conrelid
     join pg_namespace n on n.oid = t.relnamespace
     join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
-    where c.contype = 'f' and c.conparentid = 0 and t.relkind = 'r' and (e.is_rebuilt or c.confrelid = c.conrelid)
+    where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or c.confrelid = c.conrelid)
+    -- Those of its partitions go with it.
+    union select c.oid from pg_constraint c join dropped d on c.conparentid = d.oid
 ), published as (
     select schemaname, tablename from pg_publication_tables
 )
@@ -78,8 +93,8 @@ select e.entity_no,
        case when c.oid is null then format('drop index %I.%I', n.nspname, i.relname)
             else format('alter table %I.%I drop constraint %I', n.nspname, t.relname, c.conname) end as drop_sql,
        array_remove(array[
-           case when i.reltablespace <> 0 then format('set local default_tablespace = %I',
-                (select spcname from pg_tablespace where oid = i.reltablespace)) end,
+           format('set local default_tablespace = %L',
+                  coalesce((select spcname from pg_tablespace where oid = i.reltablespace), '')),
            pg_get_indexdef(i.oid),
            case when c.oid is not null
                 then format('alter table %I.%I add constraint %I %s using index %I%s', n.nspname, t.relname, c.conname,
@@ -93,8 +108,20 @@ select e.entity_no,
                 then format('comment on constraint %I on %I.%I is %L', c.conname, n.nspname, t.relname,
                             obj_description(c.oid, 'pg_constraint')) end,
            case when obj_description(i.oid, 'pg_class') is not null
-                then format('comment on index %I.%I is %L', n.nspname, i.relname, obj_description(i.oid, 'pg_class')) end
-           ], null) as create_sql
+                then format('comment on index %I.%I is %L', n.nspname, i.relname, obj_description(i.oid, 'pg_class')) end]
+           || array(select format('alter index %I.%I alter column %s set statistics %s', n.nspname, i.relname,
+                                  a.attnum, a.attstattarget)
+                    from pg_attribute a where a.attrelid = i.oid and a.attnum > 0 and a.attstattarget >= 0
+                    order by a.attnum), null) as create_sql,
+       case when x.indisunique then (
+           select format('select tableoid, ctid from (select t.tableoid, t.ctid, count(*) over (partition by %s) as alike from %I.%I t%s) d '
+                         'where alike > 1',
+                         string_agg(k.sql, ', ' order by k.at), n.nspname, t.relname,
+                         ' where ' || nullif(concat_ws(' and ', '(' || pg_get_expr(x.indpred, x.indrelid) || ')',
+                             case when pg_get_indexdef(i.oid) !~ 'NULLS NOT DISTINCT'
+                                  then string_agg(format('(%s) is not null', k.sql), ' and ' order by k.at) end), ''))
+           from (select at, pg_get_indexdef(i.oid, at, true) as sql from generate_series(1, x.indnkeyatts::integer) at) k
+       ) end as breach_sql
 from pg_index x
 join pg_class i on i.oid = x.indexrelid
 join pg_class t on t.oid = x.indrelid
@@ -113,7 +140,7 @@ where e.is_rebuilt and t.relkind = 'r' and x.indisvalid and not x.indisexclusion
                     and d.objid not in (select oid from dropped))
   -- It is not how a published table tells its rows apart.
   and not (exists (select from published p where p.schemaname = n.nspname and p.tablename = t.relname)
-           and (x.indisreplident or (c.contype = 'p' and t.relreplident = 'd')))
+           and (x.indisreplident or coalesce(c.contype = 'p', false) and t.relreplident = 'd'))
 order by e.entity_no, (c.contype is distinct from 'p'), i.relname";
 
 /// Everything that is dropped for the load of a migration: foreign keys first.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use proto::domain::failure::{SqlAction, sql_action};
+use proto::domain::failure::SqlAction;
 use serde_json::json;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
@@ -38,9 +38,9 @@ pub async fn find_bad_rows(
         "begin; set local application_name = '{}'; set constraints all immediate",
         fence.marker()
     );
-    if let Some(conflict) = &entity.copy.conflict {
+    if let Some(make) = entity.copy.make_stages() {
         begin.push_str("; ");
-        begin.push_str(&conflict.stage);
+        begin.push_str(make);
     }
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let mut bad = Vec::new();
@@ -69,7 +69,7 @@ pub async fn find_bad_rows(
             Err(error) => error,
         };
         let refusal = match database_error(&error) {
-            Some(refusal) if sql_action(refusal.code()) == SqlAction::Row => refusal,
+            Some(refusal) if entity.copy.action(refusal.code()) == SqlAction::Row => refusal,
             _ => return Err(error),
         };
         run_sql(&mut *connection, "rollback to savepoint probe")
@@ -104,9 +104,10 @@ async fn probe(
     copy_rows(connection, &entity.copy.rows, rows)
         .in_time(WRITE)
         .await?;
-    match &entity.copy.conflict {
-        Some(conflict) => conflict.probe(connection, fence).await,
-        None => Ok(()),
+    match (&entity.copy.conflict, &entity.copy.stage) {
+        (Some(conflict), _) => conflict.probe(connection, fence).await,
+        (None, Some(stage)) => run_sql(connection, &stage.probe()).in_time(WRITE).await,
+        (None, None) => Ok(()),
     }
 }
 

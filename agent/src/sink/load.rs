@@ -130,12 +130,12 @@ async fn drop_objects(
 ) -> Result<(), Failure> {
     sqlx::query(
         "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
-             drop_sql, create_sql, key_columns) \
+             drop_sql, create_sql, key_columns, breach_sql) \
          select $2, o.entity_no, $3, o.kind, o.table_schema, o.table_name, o.object_name, o.drop_sql, o.create_sql, \
-                o.key_columns \
+                o.key_columns, o.breach_sql \
          from jsonb_array_elements($1) with ordinality a (object, at) \
          cross join lateral jsonb_to_record(a.object) as o (entity_no integer, kind text, table_schema text, \
-             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[]) \
+             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[], breach_sql text) \
          order by a.at",
     )
     .bind(Json(objects))

@@ -1,6 +1,7 @@
 //! The destination database: fence, batches, id map, constraints. The only module that writes.
 
 pub mod analyze;
+pub mod breach;
 pub mod catalog;
 pub mod conflict;
 pub mod copy;
@@ -15,6 +16,8 @@ pub mod matches;
 pub mod persist;
 pub mod rebuild;
 pub mod seal;
+pub mod sequences;
 pub mod settle;
+pub mod stage;
 pub mod state;
 pub mod write;

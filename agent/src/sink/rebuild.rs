@@ -13,10 +13,13 @@ use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use super::analyze::analyze;
+use super::breach::{Refused, name_rows};
 use super::install::{build_marker, end_builds};
+use super::sequences::move_sequences;
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 use crate::pool::Server;
+use crate::run::{EntityContext, RunContext};
 
 /// Tables whose foreign keys are validated at the same time.
 const VALIDATIONS: usize = 4;
@@ -31,20 +34,31 @@ struct Journalled {
     table_name: String,
     object_name: String,
     create_sql: Vec<String>,
+    breach_sql: Option<String>,
 }
 
-/// Rebuilds keys and indexes of one entity's table and the key of its id map, and analyzes the table.
+impl Journalled {
+    /// What its rows do to it, where it is refused.
+    fn refused(&self) -> Refused<'_> {
+        Refused {
+            table: (&self.table_schema, &self.table_name),
+            breach_sql: self.breach_sql.as_deref(),
+        }
+    }
+}
+
+/// Rebuilds keys and indexes of one entity's table and the key of its id map, analyzes the table and
+/// moves its sequences.
 /// Where several entities write the table, the first call puts back everything.
-pub async fn rebuild_keys(
-    destination: &Server,
-    migration_id: Uuid,
-    entity_no: i32,
-) -> Result<(), Failure> {
+pub async fn rebuild_keys(run: &RunContext, entity: &EntityContext) -> Result<(), Failure> {
+    let (destination, migration_id) = (&run.destination, run.order.migration_id);
+    let entity_no = entity.entity_no;
     let part = entity_no.to_string();
     let mut connection = open_build(destination, migration_id, &part).await?;
     end_builds(&mut connection, &build_marker(migration_id, &part)).await?;
     let objects: Vec<Journalled> = sqlx::query_as(
-        "select d.ddl_id, d.kind, d.table_schema, d.table_name, d.object_name, d.create_sql \
+        "select d.ddl_id, d.kind, d.table_schema, d.table_name, d.object_name, d.create_sql, \
+                d.breach_sql \
          from drover.ddl d join drover.entity e \
              on e.destination_schema = d.table_schema and e.destination_table = d.table_name \
          where d.migration_id = $1 and e.entity_no = $2 and d.state = 'dropped' and d.kind <> 'foreign_key' \
@@ -57,9 +71,12 @@ pub async fn rebuild_keys(
     .during("read the definitions to put back")?;
     for object in &objects {
         let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
-        restore(&mut connection, object, &object.create_sql)
+        let restored = restore(&mut connection, object, &object.create_sql)
             .instrument(span)
-            .await?;
+            .await;
+        if let Err(failure) = restored {
+            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
+        }
     }
     let leaf = format!("id_map_{entity_no}");
     run_sql(&mut connection, &format!(
@@ -71,26 +88,28 @@ pub async fn rebuild_keys(
     .await
     .map_err(|error| refused(&error, "the id map", &leaf))?;
     analyze(&mut connection, entity_no).await?;
+    move_sequences(&mut connection, &entity.compiled).await?;
     destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
 
 /// Puts back the foreign keys: all `NOT VALID` first, then validated, tables side by side. A table's
 /// own are validated one after the other, since each takes the same lock on it.
-pub async fn rebuild_foreign_keys(destination: &Server, migration_id: Uuid) -> Result<(), Failure> {
+pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
+    let (destination, migration_id) = (&run.destination, run.order.migration_id);
     let mut connection = open_build(destination, migration_id, FOREIGN_KEYS).await?;
     end_builds(&mut connection, &build_marker(migration_id, FOREIGN_KEYS)).await?;
     let objects = foreign_keys(&mut connection, migration_id).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
     for object in objects {
-        add_not_valid(&mut connection, &object).await?;
+        if let Err(failure) = add_not_valid(&mut connection, &object).await {
+            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
+        }
         let table = (object.table_schema.clone(), object.table_name.clone());
         by_table.entry(table).or_default().push(object);
     }
     stream::iter(by_table.into_values().map(Ok))
-        .try_for_each_concurrent(VALIDATIONS, |objects| {
-            validate(destination, migration_id, objects)
-        })
+        .try_for_each_concurrent(VALIDATIONS, |objects| validate(run, objects))
         .await?;
     let left: i64 = sqlx::query_scalar(
         "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
@@ -110,18 +129,18 @@ pub async fn rebuild_foreign_keys(destination: &Server, migration_id: Uuid) -> R
 }
 
 /// Validates the foreign keys of one table.
-async fn validate(
-    destination: &Server,
-    migration_id: Uuid,
-    objects: Vec<Journalled>,
-) -> Result<(), Failure> {
-    let mut connection = open_build(destination, migration_id, FOREIGN_KEYS).await?;
+async fn validate(run: &RunContext, objects: Vec<Journalled>) -> Result<(), Failure> {
+    let destination = &run.destination;
+    let mut connection = open_build(destination, run.order.migration_id, FOREIGN_KEYS).await?;
     for object in &objects {
         let rest = object.create_sql.get(1..).unwrap_or_default();
         let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
-        restore(&mut connection, object, rest)
+        let restored = restore(&mut connection, object, rest)
             .instrument(span)
-            .await?;
+            .await;
+        if let Err(failure) = restored {
+            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
+        }
     }
     destination.give_back(Purpose::Build, connection).await;
     Ok(())
@@ -149,7 +168,7 @@ async fn foreign_keys(
     migration_id: Uuid,
 ) -> Result<Vec<Journalled>, Failure> {
     sqlx::query_as(
-        "select ddl_id, kind, table_schema, table_name, object_name, create_sql from drover.ddl \
+        "select ddl_id, kind, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
          where migration_id = $1 and state = 'dropped' and kind = 'foreign_key' order by ddl_id",
     )
     .bind(migration_id)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use proto::domain::catalog::quote_literal;
-use proto::domain::failure::{Failure, SqlAction, sql_action};
+use proto::domain::failure::{Failure, SqlAction};
 use proto::domain::frame::{Counts, RowError};
 use proto::domain::key::KeyValue;
 use sqlx::Row;
@@ -87,9 +87,9 @@ pub async fn write(
                 counts,
             }),
             Err(error) if is_connection_loss(&error) => Err(WriteFault::Unknown),
-            Err(error) => Err(definite(connection, &error).await),
+            Err(error) => Err(definite(connection, write, &error).await),
         },
-        Err(error) => Err(definite(connection, &error).await),
+        Err(error) => Err(definite(connection, write, &error).await),
     }
 }
 
@@ -105,9 +105,9 @@ async fn stage(
         write.fence.marker()
     );
     let copy = &write.entity.copy;
-    if let Some(conflict) = &copy.conflict {
+    if let Some(make) = copy.make_stages() {
         begin.push_str("; ");
-        begin.push_str(&conflict.stage);
+        begin.push_str(make);
     }
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let round_trip = begun.elapsed();
@@ -121,6 +121,12 @@ async fn stage(
             .in_time(WRITE)
             .instrument(info_span!("write.id_map"))
             .await?;
+        if let Some(stage) = &copy.stage {
+            run_sql(&mut *connection, &stage.put)
+                .in_time(WRITE)
+                .instrument(info_span!("write.stage"))
+                .await?;
+        }
         if let Some(conflict) = &copy.conflict {
             let skipped = conflict
                 .apply(connection, write.fence, write.position.seq + 1)
@@ -219,12 +225,16 @@ pub fn micros(us: i64) -> DateTime<Utc> {
 }
 
 /// An error that came before COMMIT was sent, or as the server's answer to it: nothing was written.
-async fn definite(connection: &mut PgConnection, error: &sqlx::Error) -> WriteFault {
+async fn definite(
+    connection: &mut PgConnection,
+    write: &BatchWrite<'_>,
+    error: &sqlx::Error,
+) -> WriteFault {
     let failure = from_sqlx("write a batch", error);
     let Some(code) = database_error(error).map(|error| error.code().to_owned()) else {
         return WriteFault::Retry(failure);
     };
-    let fault = match sql_action(&code) {
+    let fault = match write.entity.copy.action(&code) {
         SqlAction::Row => WriteFault::Row,
         SqlAction::SmallerBatch => WriteFault::Smaller,
         SqlAction::Retry | SqlAction::UnknownOutcome => return WriteFault::Retry(failure),

@@ -30,7 +30,7 @@ const TYPE: &str = r"(
                      when t.typcategory = 'A'
                           then case when exists (select from pg_type el join pg_namespace en on en.oid = el.typnamespace
                                                  where el.oid = t.typelem and en.nspname = 'pg_catalog'
-                                                   and el.typtype in ('b', 'r')) then 'builtin_array' else 'other' end
+                                                   and el.typtype in ('b', 'r', 'm')) then 'builtin_array' else 'other' end
                      when t.typtype in ('b', 'r', 'm') then 'builtin'
                      else 'other' end,
         'enum_labels', coalesce((select jsonb_agg(en.enumlabel order by en.enumsortorder)
@@ -78,6 +78,13 @@ select jsonb_build_object(
         where f.conrelid = c.oid and f.contype = 'f'), '[]'),
     'estimated_rows', greatest(c.reltuples, 0)::bigint,
     'bytes', pg_table_size(c.oid),
+    'hazards', to_jsonb(array_remove(array[
+        (select 'its triggers fire for every row: ' || string_agg(g.tgname, ', ' order by g.tgname)
+         from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+           and g.tgtype & 4 <> 0),
+        case when c.relrowsecurity then 'row level security is on: rows are written past its policies' end,
+        (select 'every row is published by ' || string_agg(p.pubname, ', ' order by p.pubname)
+         from pg_publication_tables p where p.schemaname = n.nspname and p.tablename = c.relname)], null)),
     'has_rows', false)
 from unnest($1::text[], $2::text[]) with ordinality wanted(schema, name, at)
 join pg_namespace n on n.nspname = wanted.schema

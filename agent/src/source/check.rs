@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor, FromRow};
 
 use crate::failure::{During, database_error};
+use crate::sink::stage;
 
 /// Problems as (entity, words); empty when every SELECT can be prepared and nothing is hidden.
 pub async fn check_plan(
@@ -156,6 +157,7 @@ async fn check_destination(
                 has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'update') as can_change, \
                 has_database_privilege(current_database(), 'temporary') as can_stage, \
                 pg_has_role(c.relowner, 'usage') as is_owner, \
+                has_schema_privilege(c.relnamespace, 'create') as can_index, \
                 has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
                     as can_create \
          from unnest($1::text[]) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
@@ -180,6 +182,7 @@ struct WriteRights {
     can_change: bool,
     can_stage: bool,
     is_owner: bool,
+    can_index: bool,
     can_create: bool,
 }
 
@@ -191,6 +194,11 @@ fn write_problem(entity: &CompiledEntity, rights: &WriteRights) -> Result<Option
         )));
     }
     let looks = entity.on_conflict != ConflictRule::Error;
+    if stage::is_needed(&entity.columns) && !rights.can_stage {
+        return Err(denied(format!(
+            "values of {table} travel as text, which needs a role at the destination that may make temporary tables"
+        )));
+    }
     if looks && !(rights.can_change && rights.can_stage) {
         return Err(denied(format!(
             "on_conflict needs a role at the destination that may select from and update {table} and make \
@@ -200,6 +208,13 @@ fn write_problem(entity: &CompiledEntity, rights: &WriteRights) -> Result<Option
     if !rights.is_owner && !matches!(entity.settings.constraints, ConstraintMode::Keep) {
         return Err(denied(format!(
             "the destination's role must own {table} to rebuild its keys, or the plan says `constraints: keep`"
+        )));
+    }
+    if !rights.can_index && !matches!(entity.settings.constraints, ConstraintMode::Keep) {
+        return Err(denied(format!(
+            "the destination's role must be granted create on schema {} to rebuild the keys of {table}, or the \
+             plan says `constraints: keep`",
+            table.schema
         )));
     }
     if !rights.can_create {

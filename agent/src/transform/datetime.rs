@@ -2,7 +2,7 @@
 //!
 //! Strict ISO 8601: nothing is guessed, an impossible day is refused. Values count from 2000-01-01.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
 
 const FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -16,7 +16,7 @@ const REASON_TIMESTAMPTZ: &str = "the text is not a timestamp with an offset (IS
 
 /// Days since 2000-01-01.
 pub fn date(text: &str) -> Result<[u8; 4], &'static str> {
-    let day = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").map_err(|_| REASON_DATE)?;
+    let day = parse_day(text.trim()).ok_or(REASON_DATE)?;
     let epoch = NaiveDate::from_ymd_opt(2000, 1, 1).ok_or(REASON_DATE)?;
     let days = i32::try_from((day - epoch).num_days()).map_err(|_| REASON_DATE)?;
     Ok(days.to_be_bytes())
@@ -35,6 +35,9 @@ pub fn timestamptz(text: &str) -> Result<[u8; 8], &'static str> {
     let parsed = DateTime::parse_from_rfc3339(&text)
         .or_else(|_| DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f%#z"))
         .map_err(|_| REASON_TIMESTAMPTZ)?;
+    if !is_plain(&text, parsed.naive_local().date()) {
+        return Err(REASON_TIMESTAMPTZ);
+    }
     micros(parsed.naive_utc()).ok_or(REASON_TIMESTAMPTZ)
 }
 
@@ -42,11 +45,18 @@ fn parse_naive(text: &str) -> Option<NaiveDateTime> {
     FORMATS
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-        .or_else(|| {
-            NaiveDate::parse_from_str(text, "%Y-%m-%d")
-                .ok()?
-                .and_hms_opt(0, 0, 0)
-        })
+        .filter(|at| is_plain(text, at.date()))
+        .or_else(|| parse_day(text)?.and_hms_opt(0, 0, 0))
+}
+
+fn parse_day(text: &str) -> Option<NaiveDate> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    day.filter(|day| is_plain(text, *day))
+}
+
+/// PostgreSQL has no year 0 and no signed years: 1 BC is written with its era.
+fn is_plain(text: &str, day: NaiveDate) -> bool {
+    day.year() > 0 && !text.starts_with(['+', '-'])
 }
 
 fn micros(at: NaiveDateTime) -> Option<[u8; 8]> {
@@ -66,6 +76,11 @@ mod tests {
     fn dates_count_from_the_year_2000() {
         assert_eq!(date("2000-01-02"), Ok(1i32.to_be_bytes()));
         assert_eq!(date(" 1999-12-31 "), Ok((-1i32).to_be_bytes()));
+        for text in ["0000-01-01", "-0044-03-15", "+10000-01-01"] {
+            assert!(date(text).is_err(), "{text}");
+            assert!(timestamp(&format!("{text} 00:00")).is_err(), "{text}");
+            assert!(timestamptz(&format!("{text}T00:00:00Z")).is_err(), "{text}");
+        }
         for text in ["2021-02-30", "20210101", "01/02/2021", "", "2021-1-1x"] {
             assert!(date(text).is_err(), "{text}");
         }

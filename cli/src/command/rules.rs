@@ -23,6 +23,9 @@ pub async fn check(context: &Context, path: &Path) -> Result<Code, Stop> {
         Format::Table | Format::Wide => table(&plan),
     };
     context.screen.print(&text);
+    for warning in &plan.warnings {
+        context.say(format!("warning: {}: {}", warning.entity, warning.message));
+    }
     context.say(format!(
         "plan {} is valid: {} entities",
         plan.name,

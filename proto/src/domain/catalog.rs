@@ -171,6 +171,10 @@ pub struct Table {
     pub bytes: i64,
     /// Whether any row is there now.
     pub has_rows: bool,
+    /// What a row that is written sets off, or is hidden by, in words: triggers, row level security,
+    /// publications.
+    #[serde(default)]
+    pub hazards: Vec<String>,
 }
 
 impl Table {

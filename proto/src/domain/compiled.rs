@@ -18,9 +18,10 @@ pub use target::{ConflictRule, IdRule, MatchRule};
 mod shapes;
 
 pub use shapes::*;
+pub use target::{Warning, WriteColumn};
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
-pub const CODEC_VERSION: u32 = 3;
+pub const CODEC_VERSION: u32 = 4;
 
 /// A whole migration, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct CompiledPlan {
     pub limits: Limits,
     /// Every entity in topological order (`dependency_order` = index + 1), inactive ones included.
     pub entities: Vec<CompiledEntity>,
+    /// What the operator should know before rows are written, in no hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// `defaults.consistency` of the plan.
@@ -192,15 +196,6 @@ pub enum KeyText {
     Text,
     /// 16 bytes, shown in lower case with dashes.
     Uuid,
-}
-
-/// A destination column and its value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WriteColumn {
-    /// Column name, unquoted.
-    pub name: String,
-    /// Where its value comes from.
-    pub value: ValueRule,
 }
 
 /// Where a destination value comes from. Every field named here has the destination's binary form.

@@ -150,7 +150,7 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         ),
         K::ConstraintBroken => (
             Policy::Operator,
-            "mend the rows in the destination, then run the plan again: only the rebuild is repeated",
+            "mend or delete the rows in the destination, then run the plan again: only the rebuild is repeated; or migrate under another name into a fresh destination with rules that keep such rows apart",
         ),
         K::Fenced => (
             Policy::Stop,
@@ -218,6 +218,15 @@ pub fn sql_action(sqlstate: &str) -> SqlAction {
     }
 }
 
+/// The same where values travel as text. What reads the text of an extension's type may call a malformed
+/// one a syntax error (ltree) or even an internal one (hstore): the row is at fault.
+pub fn text_action(sqlstate: &str) -> SqlAction {
+    match sqlstate {
+        "42601" | "XX000" => SqlAction::Row,
+        other => sql_action(other),
+    }
+}
+
 /// `error_type` of the data model for an SQLSTATE or a `DROVER_*` code.
 pub fn error_type(code: &str) -> &'static str {
     if code.starts_with("DROVER_") {
@@ -247,6 +256,14 @@ mod tests {
         ] {
             assert!(!matches!(sql_action(code), SqlAction::Row), "{code}");
         }
+    }
+
+    #[test]
+    fn a_text_that_an_extension_calls_a_syntax_error_is_the_rows() {
+        for code in ["42601", "XX000", "22P02"] {
+            assert_eq!(text_action(code), SqlAction::Row);
+        }
+        assert_eq!(text_action("42501"), sql_action("42501"));
     }
 
     #[test]

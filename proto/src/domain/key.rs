@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalog::quote_literal;
-use super::compiled::ReadRule;
+use super::compiled::{KeyText, ReadRule};
 
 /// Placeholder in compiled SQL for the start of the run, as a timestamptz literal.
 pub const RUN_NOW: &str = "$run_now$";
@@ -233,7 +233,12 @@ impl ReadRule {
         let texts = self
             .key
             .iter()
-            .map(|column| format!("{}::text", column.sql));
+            .zip(&self.fields)
+            .map(|(column, field)| match column.text {
+                // The field is the text already, whatever the session's time zone.
+                KeyText::Text => field.clone(),
+                _ => format!("{}::text", column.sql),
+            });
         texts.collect::<Vec<_>>().join(", ")
     }
 
@@ -261,7 +266,7 @@ fn where_clause(conditions: Vec<String>) -> String {
 mod tests {
     use super::*;
     use crate::domain::catalog::TableName;
-    use crate::domain::compiled::{KeyColumn, KeyText};
+    use crate::domain::compiled::KeyColumn;
 
     fn rule() -> ReadRule {
         let column = |name: &str, ty: &str| KeyColumn {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use drover_tests::pair::Pair;
 
 /// The rows that failed: entity, key, code and whether it is held.
-async fn errors(pair: &Pair) -> Result<Vec<String>> {
+pub(crate) async fn errors(pair: &Pair) -> Result<Vec<String>> {
     pair.app
         .texts(
             "select concat_ws(' ', n.entity, e.source_record_id, e.error_code, e.is_held::text) from drover.error e \

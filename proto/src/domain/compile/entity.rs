@@ -78,6 +78,13 @@ pub(super) fn compile<'a>(
             .position(|known| known.name == column.name)
     };
     parts.columns.sort_by_key(order);
+    for written in &mut parts.columns {
+        let column = destination.column(&written.name);
+        written.cast = column.and_then(|column| match Ty::of(&column.ty) {
+            Ty::User(name) => Some(name),
+            _ => None,
+        });
+    }
     let needed = needs::dependencies(entity);
     let mut compiled = CompiledEntity {
         entity: entity.name().to_owned(),
@@ -182,10 +189,8 @@ impl Assembly {
                     entity: named.clone(),
                     parts: self.own_key(),
                 };
-                self.columns.push(WriteColumn {
-                    name: column.clone(),
-                    value: ValueRule::Id(call),
-                });
+                self.columns
+                    .push(WriteColumn::new(column, ValueRule::Id(call)));
             }
             IdRule::Keep { column } => {
                 let path = format!("{}.id", entity.path);
@@ -249,10 +254,7 @@ impl Assembly {
                 steps: draft.agent.clone(),
             }
         };
-        self.columns.push(WriteColumn {
-            name: column.to_owned(),
-            value,
-        });
+        self.columns.push(WriteColumn::new(column, value));
     }
 
     fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
@@ -281,10 +283,8 @@ impl Assembly {
                     entity: reference.named.clone(),
                     parts: parts.clone(),
                 };
-                self.columns.push(WriteColumn {
-                    name: column.clone(),
-                    value: ValueRule::Id(call),
-                });
+                self.columns
+                    .push(WriteColumn::new(&column, ValueRule::Id(call)));
             }
         }
         if reference.parent == entity.name() {

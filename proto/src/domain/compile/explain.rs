@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::compiled::{
     AgentOp, CompiledEntity, Digest, Fault, IdCall, IdRule, KeyPart, OrphanAction, REDACTED,
-    RowAction, ValueRule,
+    RowAction, ValueRule, WriteColumn,
 };
 
 /// What the SELECT and the agent do for an entity.
@@ -82,7 +82,7 @@ pub fn explain(entity: &CompiledEntity) -> Explanation {
             .iter()
             .map(|column| ExplainedColumn {
                 column: column.name.clone(),
-                steps: column_words(entity, &column.value),
+                steps: column_words(entity, column),
             })
             .collect(),
         checks: entity.faults.iter().map(check_words).collect(),
@@ -119,7 +119,8 @@ fn id_words(entity: &CompiledEntity) -> String {
 }
 
 /// As [`value_words`], and what the agent looks up first.
-fn column_words(entity: &CompiledEntity, value: &ValueRule) -> Vec<String> {
+fn column_words(entity: &CompiledEntity, column: &WriteColumn) -> Vec<String> {
+    let value = &column.value;
     let fields: Vec<usize> = match value {
         ValueRule::Field(field) | ValueRule::Steps { field, .. } => vec![*field],
         ValueRule::Id(call) => call.parts.iter().map(|part| part.field).collect(),
@@ -139,6 +140,8 @@ fn column_words(entity: &CompiledEntity, value: &ValueRule) -> Vec<String> {
         })
         .collect();
     words.extend(value_words(value));
+    let cast = column.cast.iter();
+    words.extend(cast.map(|name| format!("as text, of which the destination makes {name}")));
     words
 }
 

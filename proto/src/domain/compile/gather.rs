@@ -104,7 +104,7 @@ pub(super) fn each(
         order: vec![("src.n".to_owned(), "")],
         is_distinct: false,
     };
-    let mut element = Draft::new("src.v", *from);
+    let mut element = Draft::new("src.v", from.alone());
     element.is_deterministic = draft.is_deterministic;
     let mut gathered = references(scope, place, (element, &to), (fk, &place.path), &elements)?;
     let array = &mut gathered.draft;

@@ -7,6 +7,10 @@ use super::super::plan::{Entity, suggest};
 use super::super::rules::{Draft, Ty};
 use super::Context;
 
+/// A moment as PostgreSQL shows it in UTC: the era stands behind the zone, and infinity has neither.
+const MOMENT: &str = "(CASE WHEN isfinite(\u{1}) THEN \
+     replace((\u{1} AT TIME ZONE 'UTC')::text || '+00', ' BC+00', '+00 BC') ELSE (\u{1})::text END)";
+
 /// The key columns: those the plan names, else the primary key. `None` with problems noted.
 pub(super) fn resolve<'a>(
     context: &Context<'_>,
@@ -18,8 +22,9 @@ pub(super) fn resolve<'a>(
     if entity.key.is_empty() && table.primary_key.is_empty() {
         let message = format!(
             "source table {} has no primary key; name columns that are NOT NULL and unique \
-             together: key: [...]",
-            table.name
+             together: {}",
+            table.name,
+            choices(table)
         );
         context.log.add(path, message);
         return None;
@@ -77,6 +82,30 @@ pub(super) fn resolve<'a>(
     Some(columns)
 }
 
+/// What can be done about a table without a primary key.
+fn choices(table: &Table) -> String {
+    let is_set = |name: &String| table.column(name).is_some_and(|column| column.not_null);
+    let (usable, others): (Vec<_>, Vec<_>) = table
+        .unique_keys
+        .iter()
+        .partition(|names| names.iter().all(is_set));
+    let shown = |keys: Vec<&Vec<String>>| {
+        let keys = keys.iter().map(|names| format!("[{}]", names.join(", ")));
+        keys.collect::<Vec<_>>().join(" or ")
+    };
+    match (usable.is_empty(), others.is_empty()) {
+        (false, _) => format!("key: {}", shown(usable)),
+        (true, false) => format!(
+            "key: [...]. {} is unique but may hold NULL: set it NOT NULL at the source, or add a key there",
+            shown(others)
+        ),
+        (true, true) => {
+            "key: [...]. It has no unique key either: add one at the source, or leave the table out"
+                .to_owned()
+        }
+    }
+}
+
 /// A key column is never NULL and named once.
 fn is_sound(
     context: &Context<'_>,
@@ -106,10 +135,7 @@ pub(super) fn text_of(draft: &Draft) -> (String, KeyText) {
         Ty::Int8 => (draft.sql.clone(), KeyText::Int8),
         Ty::Uuid => (draft.sql.clone(), KeyText::Uuid),
         // Whatever the session's time zone, the text of a moment is in UTC.
-        Ty::Timestamptz(_) => (
-            format!("(({}) AT TIME ZONE 'UTC')::text || '+00'", draft.sql),
-            KeyText::Text,
-        ),
+        Ty::Timestamptz(_) => (draft.fill(MOMENT), KeyText::Text),
         _ => (draft.text_sql(), KeyText::Text),
     }
 }

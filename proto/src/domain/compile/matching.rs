@@ -67,10 +67,7 @@ pub(super) fn compile(scope: &Scope<'_>, entity: &Resolved<'_>, table: &Table) -
                     steps: draft.agent,
                 },
             };
-            Some(WriteColumn {
-                name: column.name.clone(),
-                value,
-            })
+            Some(WriteColumn::new(&column.name, value))
         })
         .collect();
     let rule = MatchRule {

@@ -37,7 +37,7 @@ pub use probe::{probes, tables};
 
 use self::resolve::Resolved;
 use super::catalog::Catalog;
-use super::compiled::{CompiledEntity, CompiledPlan, Consistency, Limits};
+use super::compiled::{CompiledEntity, CompiledPlan, Consistency, Limits, Warning};
 use super::graph;
 use super::plan::{Plan, ProblemLog, Problems, ReadConsistency};
 
@@ -74,6 +74,7 @@ pub fn compile(
     let limits = plan.limits.clone().unwrap_or_default();
     let defaults = plan.defaults.clone().unwrap_or_default();
     let compiled = entities.map(|entities| CompiledPlan {
+        warnings: warnings(&entities, destination),
         name: plan.name.to_string(),
         namespace: plan.namespace,
         source: plan.source.connection.to_string(),
@@ -93,6 +94,21 @@ pub fn compile(
         entities,
     });
     log.finish(compiled)
+}
+
+/// What the tables that are written have that a load sets off or meets.
+fn warnings(entities: &[CompiledEntity], destination: &Catalog) -> Vec<Warning> {
+    let active = entities.iter().filter(|entity| entity.is_active);
+    let of_entity = |entity: &CompiledEntity| {
+        let table = destination.table(&entity.destination);
+        let hazards = table.iter().flat_map(|table| &table.hazards);
+        let warning = |hazard: &String| Warning {
+            entity: entity.entity.clone(),
+            message: format!("{}: {hazard}", entity.destination),
+        };
+        hazards.map(warning).collect::<Vec<_>>()
+    };
+    active.flat_map(of_entity).collect()
 }
 
 /// Every entity in topological order; `None` with problems noted.

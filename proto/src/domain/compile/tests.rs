@@ -90,13 +90,7 @@ fn keys_come_first_and_columns_in_table_order() {
             },
         ],
     });
-    assert_eq!(
-        jaws.columns[0],
-        WriteColumn {
-            name: "id".to_owned(),
-            value: id
-        }
-    );
+    assert_eq!(jaws.columns[0], WriteColumn::new("id", id));
     let offices = entity(&plan, "offices");
     let names: Vec<&str> = offices
         .columns

@@ -2,7 +2,40 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ReadRule, RowAction, WriteColumn};
+use super::{ReadRule, RowAction, ValueRule};
+
+/// Something of the destination that a load sets off or meets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The entity that writes the table.
+    pub entity: String,
+    /// The table, and what it has.
+    pub message: String,
+}
+
+/// A destination column and its value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WriteColumn {
+    /// Column name, unquoted.
+    pub name: String,
+    /// Where its value comes from.
+    pub value: ValueRule,
+    /// The value travels as text, and the destination makes this type of it: one that has another
+    /// binary form in every database, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cast: Option<String>,
+}
+
+impl WriteColumn {
+    /// A value in the binary form of its column.
+    pub fn new(name: impl Into<String>, value: ValueRule) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            cast: None,
+        }
+    }
+}
 
 /// What the id map stores, and which destination column holds the row's key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -186,7 +186,7 @@ fn behind_agent(draft: Draft, to: &Ty) -> Result<Draft, String> {
         _ => draft,
     };
     let fits = match (&draft.ty, to) {
-        (Ty::Text(_), Ty::Text(_) | Ty::Char(_) | Ty::Citext) => true,
+        (Ty::Text(_), Ty::Text(_) | Ty::Char(_) | Ty::Citext | Ty::User(_)) => true,
         (Ty::Timestamp(_), Ty::Timestamp(_)) | (Ty::Timestamptz(_), Ty::Timestamptz(_)) => true,
         (made, wanted) => made == wanted,
     };
@@ -211,9 +211,14 @@ pub(super) fn way(from: &Ty, to: &Ty, is_asked: bool) -> Way {
         (T::Null, T::User(_)) => Way::Free(format!("({INPUT})::text")),
         (T::Null, _) => Way::Free(format!("({INPUT})::{}", to.sql())),
         (T::User(_), T::Text(_)) if is_asked => to_text(to),
+        (from, T::User(_)) if is_carried(from) => Way::Free(format!("({INPUT})::text")),
         (T::User(name), _) | (_, T::User(name)) => Way::Never(format!(
-            "type {name} cannot be carried over; cast it to text, or drop it"
+            "type {name} is carried over as text, into text or into a type of one database only; use sql"
         )),
+        (from, to) if from.is_text() && to.is_varchar_element() => {
+            Way::Free(format!("({INPUT})::{}", to.sql()))
+        }
+        (from, T::Text(None)) if from.is_varchar_element() => Way::Free(format!("({INPUT})::text")),
         (T::Text(_), T::Text(_) | T::Char(_) | T::Citext) => lengths::to_text(from, to),
         (T::Char(_), T::Char(_)) if lengths::fits(from, to) => Way::Same,
         (T::Citext, T::Citext) => Way::Same,
@@ -252,6 +257,12 @@ pub(super) fn way(from: &Ty, to: &Ty, is_asked: bool) -> Way {
         _ if is_asked => asked(from, to),
         _ => Way::Never(hint(from, to)),
     }
+}
+
+/// Whether the text of a type may be that of a value of a type of one database only: the destination
+/// decides.
+fn is_carried(ty: &Ty) -> bool {
+    ty.is_text() || matches!(ty, Ty::User(_) | Ty::Array(_))
 }
 
 fn is_number(ty: &Ty) -> bool {

@@ -48,6 +48,7 @@ fn table() -> Table {
         estimated_rows: 0,
         bytes: 0,
         has_rows: false,
+        hazards: Vec::new(),
     }
 }
 

@@ -5,6 +5,28 @@ use std::fmt;
 use crate::domain::catalog::{ColumnType, TypeKind};
 use crate::domain::plan::CastType;
 
+/// Types whose binary form is an object's number in one database, that have none, or whose binary form
+/// PostgreSQL does not always take back (an empty `tsquery`).
+const TEXT_ONLY: [&str; 14] = [
+    "tsquery",
+    "regproc",
+    "regprocedure",
+    "regoper",
+    "regoperator",
+    "regclass",
+    "regcollation",
+    "regtype",
+    "regrole",
+    "regnamespace",
+    "regconfig",
+    "regdictionary",
+    "aclitem",
+    "gtsvector",
+];
+
+/// The name of `varchar` without its length.
+const VARCHAR: &str = "character varying";
+
 /// A type of the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ty {
@@ -53,7 +75,8 @@ pub enum Ty {
         /// `format_type(oid, typmod)`.
         full: String,
     },
-    /// A type of one database only.
+    /// A type of one database only, or without a binary form that means the same in another: it
+    /// travels as text.
     User(String),
 }
 
@@ -64,12 +87,37 @@ impl Ty {
             TypeKind::Builtin => Self::builtin(&column.base, column.typmod, &column.sql),
             TypeKind::BuiltinArray => {
                 let element = column.base.strip_suffix("[]").unwrap_or(&column.base);
-                Self::Array(Box::new(Self::builtin(element, column.typmod, element)))
+                match Self::builtin(element, column.typmod, element) {
+                    Self::User(_) => Self::User(column.sql.clone()),
+                    Self::Text(_) if element == VARCHAR => Self::Array(Box::new(Self::varchar())),
+                    element => Self::Array(Box::new(element)),
+                }
             }
             TypeKind::Enum => Self::Enum(column.enum_labels.clone()),
             TypeKind::Other if is_citext(&column.base) => Self::Citext,
             TypeKind::Other => Self::User(column.sql.clone()),
         }
+    }
+
+    /// `varchar` as an element: an array says in its binary form that it is not `text`.
+    fn varchar() -> Self {
+        Self::Builtin {
+            base: VARCHAR.to_owned(),
+            full: VARCHAR.to_owned(),
+        }
+    }
+
+    /// The type of an element outside of its array.
+    pub fn alone(&self) -> Self {
+        match self.is_varchar_element() {
+            true => Self::Text(None),
+            false => self.clone(),
+        }
+    }
+
+    /// Whether it is a `varchar` as an element.
+    pub fn is_varchar_element(&self) -> bool {
+        matches!(self, Self::Builtin { base, .. } if base == VARCHAR)
     }
 
     fn builtin(base: &str, typmod: i32, full: &str) -> Self {
@@ -92,6 +140,7 @@ impl Ty {
             "timestamp with time zone" => Self::Timestamptz(precision()),
             "json" => Self::Json,
             "jsonb" => Self::Jsonb,
+            _ if TEXT_ONLY.contains(&base) => Self::User(full.to_owned()),
             _ => Self::Builtin {
                 base: base.to_owned(),
                 full: full.to_owned(),
@@ -223,6 +272,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn arrays_of_varchar_and_of_text_differ() {
+        let column = |base: &str| ColumnType {
+            sql: base.to_owned(),
+            base: base.to_owned(),
+            typmod: -1,
+            kind: TypeKind::BuiltinArray,
+            enum_labels: Vec::new(),
+            is_deterministic: true,
+        };
+        let varchars = Ty::of(&column("character varying[]"));
+        assert_eq!(varchars.sql(), "character varying[]");
+        assert_ne!(varchars, Ty::of(&column("text[]")));
+        assert_eq!(
+            Ty::of(&column("regclass[]")),
+            Ty::User("regclass[]".to_owned())
+        );
+    }
+
+    #[test]
     fn type_modifiers_are_read_as_postgres_packs_them() {
         let cases = [
             ("numeric", ((12 << 16) | 2) + 4, Ty::Numeric(Some((12, 2)))),
@@ -238,6 +306,7 @@ mod tests {
             ("timestamp without time zone", 0, Ty::Timestamp(Some(0))),
             ("timestamp without time zone", 6, Ty::Timestamp(None)),
             ("timestamp with time zone", -1, Ty::Timestamptz(None)),
+            ("regclass", -1, Ty::User("regclass".to_owned())),
         ];
         for (base, typmod, expected) in cases {
             assert_eq!(Ty::builtin(base, typmod, base), expected, "{base} {typmod}");

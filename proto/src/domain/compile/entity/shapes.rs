@@ -26,10 +26,8 @@ impl Assembly {
                 part,
                 dropped,
             };
-            self.columns.push(WriteColumn {
-                name: column.to_owned(),
-                value: ValueRule::Ids(call),
-            });
+            self.columns
+                .push(WriteColumn::new(column, ValueRule::Ids(call)));
         } else {
             self.write_field(column, &gathered.draft, field);
         }
@@ -59,10 +57,10 @@ impl Assembly {
         }
         match &reference.kept {
             Some(kept) => self.write_draft(column, kept),
-            None => self.columns.push(WriteColumn {
-                name: column.to_owned(),
-                value: ValueRule::FirstId(calls),
-            }),
+            None => {
+                let value = ValueRule::FirstId(calls);
+                self.columns.push(WriteColumn::new(column, value));
+            }
         }
     }
 }

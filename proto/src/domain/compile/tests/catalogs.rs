@@ -75,6 +75,7 @@ pub(super) fn table(name: &str, key: &[&str], columns: &[&str]) -> Table {
         estimated_rows: 0,
         bytes: 0,
         has_rows: false,
+        hazards: Vec::new(),
     }
 }
 
