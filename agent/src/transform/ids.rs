@@ -1,6 +1,6 @@
 //! Ids of the rows that a row refers to.
 
-use proto::domain::compiled::{IdsCall, KeyPart, KeyText, ParentRef};
+use proto::domain::compiled::{IdsCall, KeyPart, KeyText, ParentRef, RefShape};
 use proto::domain::failure::Failure;
 use proto::domain::id::IdMaker;
 use proto::domain::key::record_id;
@@ -150,7 +150,7 @@ pub fn is_held(
     failed: &KeySet,
     text: &mut String,
 ) -> Result<bool, Failure> {
-    let (true, [part]) = (parent.is_each, parent.parts.as_slice()) else {
+    let (RefShape::Each, [part]) = (&parent.shape, parent.parts.as_slice()) else {
         return Ok(put_record_id(text, tuple, &parent.parts)? && failed.contains(text.as_str()));
     };
     let Some(bytes) = tuple.field(part.field) else {
@@ -239,7 +239,7 @@ mod tests {
             entity: "offices".to_owned(),
             column: "c".to_owned(),
             parts: vec![PART],
-            is_each: true,
+            shape: RefShape::Each,
         };
         let tuple = Tuple::of(&[Some(integers(&[1, 2, 3]))]);
         let mut text = String::new();

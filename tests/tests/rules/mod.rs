@@ -3,6 +3,7 @@
 mod conflicts;
 mod homes;
 mod ids;
+mod late;
 mod shapes;
 mod texts;
 mod values;

@@ -137,6 +137,9 @@ fn compile<'a>(
             path: last_path,
             column: target.column,
         };
+        if fk.path.is_some() {
+            return scope.problem(&format!("{}.path", rule.path), "not supported yet");
+        }
         if fk.each == Some(true) {
             return each(scope, (child, parents), &rule, target);
         }
@@ -279,6 +282,20 @@ fn gathered<'a>(
     })
 }
 
+/// An array of texts as the destination's own: `text[]` and `varchar[]` differ in their binary form.
+fn of_element(draft: Draft, column: &Column) -> Draft {
+    match &draft.ty {
+        Ty::Array(element) if matches!(**element, Ty::Text(_)) && draft.agent.is_empty() => {
+            let (sql, ty) = (
+                format!("({})::{}", draft.sql, column.ty.base),
+                draft.ty.clone(),
+            );
+            draft.becomes(sql, ty)
+        }
+        _ => draft,
+    }
+}
+
 /// Brings a value to the destination's type; the last step's `on_error` covers it.
 fn assign(
     scope: &Scope<'_>,
@@ -296,7 +313,7 @@ fn assign(
     let column = target.column;
     let result = convert(draft, &Ty::of(&column.ty), &fit);
     let named = |message| format!("destination column is {}: {message}", column.ty.sql);
-    let draft = scope.noted(&target.path, result.map_err(named))?;
+    let draft = of_element(scope.noted(&target.path, result.map_err(named))?, column);
     let sets_null = |step: &super::super::compiled::AgentStep| step.on_error == RowAction::SetNull;
     if column.not_null
         && let Some(step) = draft.agent.iter().find(|step| sets_null(step))

@@ -30,6 +30,8 @@ pub(super) struct References {
     pub is_id: bool,
     /// SQL of the number of elements whose row is not there.
     pub dropped: Option<String>,
+    /// The parent may come later.
+    pub is_deferred: bool,
 }
 
 /// Where an array is made.
@@ -333,6 +335,7 @@ fn references(
         text,
         is_id,
         dropped,
+        is_deferred: fk.deferred == Some(true),
     };
     Some(Gathered {
         draft: array,

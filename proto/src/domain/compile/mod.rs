@@ -105,6 +105,7 @@ fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
         .map(|(index, entity)| resolve::resolve(context, index, entity))
         .collect();
     shared::settle(context, &mut resolved);
+    needs::tie(&mut resolved);
     let compiled: Vec<Option<CompiledEntity>> = resolved
         .iter()
         .map(|entity| entity::compile(context, &resolved, entity))
@@ -139,7 +140,9 @@ fn ordered(context: &Context<'_>, resolved: &[Resolved<'_>]) -> Option<Vec<usize
                     None => String::new(),
                 };
                 let words = cycle.describe(&names);
-                context.log.add(path, format!("cyclic dependency: {words}"));
+                let message =
+                    format!("cyclic dependency: {words}; a reference in it may say deferred: true");
+                context.log.add(path, message);
             }
             None
         }

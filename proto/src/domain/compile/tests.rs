@@ -204,7 +204,8 @@ fn self_references_are_settled_after_the_load() {
     let offices = entity(&clinic(), "offices");
     assert!(offices.parents.is_empty());
     assert!(offices.dependencies.is_empty());
-    assert_eq!(offices.self_references[0].column, "parent_id");
+    assert_eq!(offices.late[0].column, "parent_id");
+    assert_eq!(offices.knot, ["offices"]);
 }
 
 #[test]

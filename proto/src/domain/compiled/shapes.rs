@@ -26,3 +26,51 @@ pub struct IdsCall {
     /// there.
     pub dropped: Option<usize>,
 }
+
+/// Where the references of a column stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefShape {
+    /// The column is one.
+    Row,
+    /// Every element of the array is one.
+    Each,
+    /// They stand in JSON at this path.
+    Document(Vec<JsonStep>),
+}
+
+/// A step of a path in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonStep {
+    /// The member of that name, or the element of that number.
+    Item(String),
+    /// Every element of an array.
+    Each,
+}
+
+/// A foreign key into another entity of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentRef {
+    /// The parent entity.
+    pub entity: String,
+    /// Destination column that holds the reference.
+    pub column: String,
+    /// The parent's key in this row's fields: its columns, an array of keys, or an object of them.
+    pub parts: Vec<KeyPart>,
+    /// Where the references stand.
+    pub shape: RefShape,
+}
+
+/// A reference into this entity itself, or into one that is loaded later or fails rows later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateReference {
+    /// The parent entity.
+    pub entity: String,
+    /// Destination column that holds the reference.
+    pub column: String,
+    /// Where the references stand.
+    pub shape: RefShape,
+    /// Path of the rule in the plan.
+    pub path: String,
+}

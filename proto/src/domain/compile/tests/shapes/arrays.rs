@@ -61,7 +61,7 @@ fn references_in_an_array_are_keys_of_rows_that_are_there() {
         .iter()
         .find(|parent| parent.column == "list")
         .unwrap();
-    assert!(parent.is_each);
+    assert_eq!(parent.shape, RefShape::Each);
 }
 
 #[test]
