@@ -311,7 +311,10 @@ fn put_row(
                 steps::Outcome::Value(value) => Some(value),
                 steps::Outcome::Null | steps::Outcome::Refused { .. } => None,
             },
-            ValueRule::Id(_) | ValueRule::FirstId(_) | ValueRule::Ids(_) => None,
+            ValueRule::Id(_)
+            | ValueRule::FirstId(_)
+            | ValueRule::Ids(_)
+            | ValueRule::Document(_) => None,
         };
         let Some(value) = value else { return Ok(()) };
         values.push(value);

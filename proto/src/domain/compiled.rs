@@ -218,6 +218,8 @@ pub enum ValueRule {
     FirstId(Vec<IdCall>),
     /// The ids of the rows whose keys stand in an array.
     Ids(IdsCall),
+    /// JSON with the ids of the rows that it refers to.
+    Document(DocumentCall),
     /// The field goes through typed steps in the agent.
     Steps {
         /// The first step's input.

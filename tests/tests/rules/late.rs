@@ -227,3 +227,70 @@ entities:
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn arrays_and_references_of_several_kinds_may_lead_to_their_own_table() -> Result<()> {
+    let pair = Pair::new(
+        "create table place (country text, nr int, primary key (country, nr));
+         create table node (id int primary key, name text, code text unique, kind text, target int, others int[]);
+         create table link (id serial primary key, node_id int, code text, country text, nr int);
+         insert into place values ('DE', 1), ('FR', 2);
+         insert into node values (1, 'a', 'A', 'node', 2, '{2,3}'), (2, 'b', 'B', 'node', 3, '{}'), (3, 'c', 'C', null, null, null),
+             (4, null, 'D', null, null, null), (5, 'e', 'E', 'node', 4, null), (6, 'f', 'F', null, null, '{1,4}'),
+             (7, 'g', 'G', null, null, null), (8, 'h', 'H', 'node', 6, '{99}');
+         insert into link (node_id, code, country, nr) values (1, 'C', 'FR', 2), (1, 'X', 'DE', 9), (1, 'B', 'DE', 1),
+             (1, null, null, 1), (7, 'E', 'DE', 1)",
+        "create extension \"uuid-ossp\";
+         create table places (id uuid primary key, country text, nr int);
+         create table nodes (id uuid primary key, name text not null, target_id uuid, other_ids uuid[], link_ids uuid[],
+             place_ids uuid[])",
+    )
+    .await?;
+    pair.must_end(
+        "defaults: {max_quarantined: 99, unmapped_columns: ignore}
+entities:
+- entity: places
+  source_entity: place
+  destination_entity: places
+  entity_type: place
+  transformation_rules:
+    country: [{col: country}]
+    nr: [{col: nr}]
+- entity: nodes
+  source_entity: node
+  destination_entity: nodes
+  entity_type: node
+  polymorphic:
+    target: {type_col: kind, types_from: label, id_col: target, types: {node: nodes}}
+  transformation_rules:
+    name: [{col: name}]
+    target_id: [{polymorphic: target, part: id}]
+    other_ids: [{col: others}, {fk: {entity: nodes, each: true}}]
+    link_ids: [{array_agg: {source: link, by: node_id, value: [{col: code}, {fk: {entity: nodes, by: [code]}}]}}]
+    place_ids: [{array_agg: {source: link, by: node_id, value: [{fk: {entity: places, cols: [country, nr]}}]}}]
+",
+        0,
+    )
+    .await?;
+    let names = "select name from nodes order by name";
+    assert_eq!(pair.app.texts(names).await?, ["a", "b", "c"]);
+    let held = |id: &str| format!("nodes {id} DROVER_PARENT_QUARANTINED true");
+    let failed = ["5", "6", "7", "8"].map(held);
+    let mut all = vec!["nodes 4 23502 false".to_owned()];
+    all.extend(failed);
+    assert_eq!(errors(&pair).await?, all);
+    let rows = pair
+        .rows(
+            "select n.name, t.name as target, \
+             (select string_agg(o.name, ',' order by at) from unnest(n.other_ids) with ordinality u(id, at) join nodes o using (id)) as others, \
+             (select string_agg(o.name, ',' order by at) from unnest(n.link_ids) with ordinality u(id, at) join nodes o using (id)) as links, \
+             (select string_agg(p.country || p.nr, ',' order by at) from unnest(n.place_ids) with ordinality u(id, at) join places p using (id)) as places \
+             from nodes n left join nodes t on t.id = n.target_id where n.name = 'a'",
+        )
+        .await?;
+    assert_eq!(
+        rows,
+        [r#"{"name":"a","target":"b","others":"b,c","links":"c,b","places":"FR2,DE1"}"#]
+    );
+    Ok(())
+}

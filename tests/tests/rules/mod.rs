@@ -1,6 +1,7 @@
 //! The language of rules against two real databases: what each word makes of rows.
 
 mod conflicts;
+mod documents;
 mod homes;
 mod ids;
 mod late;

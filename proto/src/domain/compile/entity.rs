@@ -233,6 +233,7 @@ impl Assembly {
             RuleValue::Reference(reference) => self.write_reference(entity, rule, reference),
             RuleValue::Polymorphic(reference) => self.write_choice(entity, rule, reference),
             RuleValue::Array(gathered) => self.write_array(entity, rule, gathered),
+            RuleValue::Document(document) => self.write_document(entity, rule, document),
         }
     }
 

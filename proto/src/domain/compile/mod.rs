@@ -8,6 +8,7 @@ mod by;
 mod column;
 mod conflict;
 mod coverage;
+mod document;
 mod elements;
 mod entity;
 mod explain;

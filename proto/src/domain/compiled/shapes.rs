@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::KeyPart;
+use super::{KeyPart, RowAction};
 
 /// Tables that are joined to the source. A source row is read once, however many rows it meets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct IdsCall {
     pub entity: String,
     /// The field of the array, and how one element of it reads as text.
     pub part: KeyPart,
+    /// How many columns the key has; of several, an element is a JSON array of their texts.
+    pub width: usize,
     /// The field that says how many elements were left out, as `int8`: the rows they refer to are not
     /// there.
     pub dropped: Option<usize>,
@@ -73,4 +75,35 @@ pub struct LateReference {
     pub shape: RefShape,
     /// Path of the rule in the plan.
     pub path: String,
+}
+
+/// JSON in which references stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocumentCall {
+    /// The field of the JSON, as text.
+    pub field: usize,
+    /// It is written as jsonb.
+    pub is_jsonb: bool,
+    /// What is put in the places, in order.
+    pub references: Vec<DocumentReference>,
+}
+
+/// The references at one path of JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocumentReference {
+    /// Entity that names the ids; none: the parent keeps its keys.
+    pub entity: Option<String>,
+    /// A kept key is a number.
+    pub is_number: bool,
+    /// Where they stand.
+    pub path: Vec<JsonStep>,
+    /// The field that has, as the text of a JSON object, the key of every row that is there: a text, or an
+    /// array of the texts of its columns.
+    pub found: usize,
+    /// What becomes of one whose row is not there: `SetNull`, or a verdict on the row.
+    pub orphan: RowAction,
+    /// Path of the rule in the plan.
+    pub rule: String,
+    /// What is wrong with an orphan, in words.
+    pub message: String,
 }

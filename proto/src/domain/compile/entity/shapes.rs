@@ -1,7 +1,10 @@
 //! Columns that are written from more than one row, or from one of several references.
 
-use super::super::super::compiled::{IdCall, IdsCall, KeyPart, RefShape, ValueRule, WriteColumn};
+use super::super::super::compiled::{
+    DocumentCall, IdCall, IdsCall, KeyPart, KeyText, RefShape, ValueRule, WriteColumn,
+};
 use super::super::column::Rule;
+use super::super::document::Document;
 use super::super::gather::Gathered;
 use super::super::polymorphic;
 use super::super::resolve::Resolved;
@@ -33,6 +36,7 @@ impl Assembly {
             let call = IdsCall {
                 entity: references.named.clone(),
                 part,
+                width: references.width,
                 dropped,
             };
             self.columns.push(WriteColumn {
@@ -52,6 +56,44 @@ impl Assembly {
                 is_deferred: references.is_deferred,
             },
         );
+    }
+
+    /// JSON in which references stand.
+    pub(super) fn write_document(
+        &mut self,
+        entity: &Resolved<'_>,
+        rule: &Rule<'_>,
+        document: &Document,
+    ) {
+        let mut references = Vec::new();
+        for inner in &document.references {
+            let mut reference = inner.reference.clone();
+            reference.found = self.fields.index(&inner.found);
+            let part = KeyPart {
+                field: reference.found,
+                text: KeyText::Text,
+            };
+            self.refer(
+                entity,
+                Referred {
+                    entity: &inner.parent,
+                    rule,
+                    parts: vec![part],
+                    shape: RefShape::Document(reference.path.clone()),
+                    is_deferred: inner.is_deferred,
+                },
+            );
+            references.push(reference);
+        }
+        let call = DocumentCall {
+            field: self.fields.index(&document.draft.sql),
+            is_jsonb: document.is_jsonb,
+            references,
+        };
+        self.columns.push(WriteColumn {
+            name: rule.column.name.clone(),
+            value: ValueRule::Document(call),
+        });
     }
 
     /// A reference whose target differs by row.

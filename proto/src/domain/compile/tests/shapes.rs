@@ -5,6 +5,7 @@ use crate::domain::catalog::{Catalog, Probed};
 use crate::domain::key::{KeyRange, RunConstants};
 
 mod arrays;
+mod documents;
 mod polymorphic;
 mod together;
 

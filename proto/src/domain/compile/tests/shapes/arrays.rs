@@ -90,6 +90,35 @@ fn an_array_of_references_adds_its_dependency() {
 }
 
 #[test]
+fn an_array_may_refer_to_the_entity_itself_and_is_settled_after_the_load() {
+    let rule = "{array_agg: {source: member, by: order_id, value: [{col: user_id}, {fk: {entity: orders}}]}}";
+    let orders = orders(rule, "uuid[]", &[]).unwrap();
+    assert_eq!(orders.knot, ["orders"]);
+    assert_eq!(
+        (orders.late[0].column.as_str(), &orders.late[0].shape),
+        ("list", &RefShape::Each)
+    );
+}
+
+#[test]
+fn keys_of_several_columns_are_elements_as_record_ids() {
+    let rule = "{array_agg: {source: member, by: order_id, value: [{fk: {entity: jaws, cols: [order_id, side]}}]}}";
+    let orders = orders(rule, "uuid[]", &[]).unwrap();
+    let sql = field(&orders, "list");
+    for part in [
+        "SELECT ('[' || to_json((src.\"order_id\")::text)::text || ',' || to_json(",
+        "src.\"order_id\" IS NOT NULL AND src.\"side\" IS NOT NULL",
+    ] {
+        assert!(sql.contains(part), "{part}\n{sql}");
+    }
+    let list = orders.columns.iter().find(|column| column.name == "list");
+    let ValueRule::Ids(call) = &list.unwrap().value else {
+        panic!("{list:?}")
+    };
+    assert_eq!((call.width, call.part.text), (2, KeyText::Text));
+}
+
+#[test]
 fn arrays_are_checked() {
     let at = "entities[4].transformation_rules.list[0].array_agg";
     let agg = |rest: &str| format!("{{array_agg: {{source: member, by: order_id, {rest}}}}}");
@@ -134,10 +163,16 @@ fn arrays_are_checked() {
             "are uuid",
         ),
         (
-            agg("value: [{col: user_id}, {fk: {entity: orders}}]"),
+            agg("value: [{col: user_id}, {fk: {entity: jaws}}]"),
             "uuid[]",
             ".value[1].fk",
-            "own rows",
+            "2 column(s), here are 1",
+        ),
+        (
+            agg("value: [{col: extra}, {fk: {entity: users, by: [full_name]}}]"),
+            "uuid[]",
+            ".value[1].fk.by[0]",
+            "no column",
         ),
         (
             agg("value: [{col: nothing}]"),
