@@ -30,6 +30,8 @@ fn run() -> RunWork {
         entity: "customers".to_owned(),
         entity_hash: String::new(),
         destination: proto::domain::catalog::TableName::parse("customers"),
+        knot: Vec::new(),
+        late: Vec::new(),
         dependencies: Vec::new(),
         partitions: vec![partition],
         settling: None,

@@ -1,11 +1,11 @@
 //! Cuts entities into partitions. Pure: bounds come from a sample that an agent took.
 
-use proto::domain::compiled::{CompiledEntity, IdRule};
+use proto::domain::compiled::CompiledEntity;
 use proto::domain::frame::NewPartition;
 use proto::domain::key::{KeyRange, KeyValue};
 use uuid::Uuid;
 
-/// Number of the partition that settles self references after the load.
+/// Number of the partition that settles late references after the load.
 pub const SETTLING: i32 = -1;
 
 /// Partitions to wish for: enough for every lane to find work until the end.
@@ -14,7 +14,7 @@ pub fn wished_parts(lanes: u32) -> u32 {
 }
 
 /// The partitions of an entity: ranges `(after, upto]` between the bounds, the outer ends open, and
-/// one that settles where the entity refers to itself.
+/// one that settles where the entity refers to itself or to what comes later.
 pub fn partitions(
     migration_id: Uuid,
     attempt: i32,
@@ -32,16 +32,11 @@ pub fn partitions(
         partitions.push(partition(migration_id, attempt, entity, number, range));
         after = upto;
     }
-    if needs_settling(entity) {
+    if !entity.knot.is_empty() {
         let range = KeyRange::default();
         partitions.push(partition(migration_id, attempt, entity, SETTLING, range));
     }
     partitions
-}
-
-/// Whether rows of the entity can refer to rows of the entity.
-pub fn needs_settling(entity: &CompiledEntity) -> bool {
-    !entity.self_references.is_empty() && !matches!(entity.id, IdRule::None { .. })
 }
 
 fn partition(

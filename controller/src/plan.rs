@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::domain::catalog::{Catalog, Probe, TableName};
 use proto::domain::compile;
-use proto::domain::compiled::CompiledPlan;
+use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::Failure;
 use proto::domain::frame::{Connections, Query, QueryAnswer, Side};
 use proto::domain::plan::{self, Plan, Problem, Problems};
@@ -110,7 +110,7 @@ pub fn plan_rows(text: &str, compiled: &CompiledPlan) -> Result<PlanRows, Proble
             destination_entity: entity.destination.to_string(),
             entity_type: entity.entity_type.clone(),
             transformation_rules: rules(&entity.entity),
-            dependency_entities: entity.dependencies.clone(),
+            dependency_entities: completed_before(entity),
             validation_rules: serde_json::json!([]),
             is_active: entity.is_active,
             version: entity.version.clone(),
@@ -135,4 +135,13 @@ pub fn plan_rows(text: &str, compiled: &CompiledPlan) -> Result<PlanRows, Proble
         }),
         entities: entities.collect(),
     })
+}
+
+/// Entities that must be completed before this one runs; those of its own knot are completed with it.
+fn completed_before(entity: &CompiledEntity) -> Vec<String> {
+    let names = entity.dependencies.iter();
+    names
+        .filter(|name| !entity.knot.contains(name))
+        .cloned()
+        .collect()
 }

@@ -1,9 +1,8 @@
 //! What is to be done next. Pure: state in, actions out; the clock is an argument.
 //!
-//! An entity is copied once its parents' rows are settled. Copies go before rebuilds, big entities
-//! before small ones; both share the lanes, so that neither waits for a free one.
+//! An entity is copied once its parents' rows are settled; in a knot, once they are copied. Copies go before
+//! rebuilds, big entities before small ones; both share the lanes, so that neither waits for a free one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::domain::catalog::TableName;
@@ -20,7 +19,7 @@ pub type Moment = Duration;
 pub enum Action {
     /// Hand a partition to the agent.
     Assign(Uuid),
-    /// Settle an entity's self references.
+    /// Settle the late references of an entity and of all in its knot; it is the first of them.
     Settle(String),
     /// Rebuild an entity's keys and indexes.
     RebuildKeys(String),
@@ -154,9 +153,13 @@ pub struct EntityWork {
     pub destination: TableName,
     /// Entities whose rows must be settled first.
     pub dependencies: Vec<String>,
+    /// Entities that are settled together with it, itself among them.
+    pub knot: Vec<String>,
+    /// Others whose rows must be settled before its late references are.
+    pub late: Vec<String>,
     /// Its partitions, the settling one apart.
     pub partitions: Vec<PartitionWork>,
-    /// The settling partition, where it refers to itself.
+    /// The settling partition, where it is in a knot.
     pub settling: Option<PartitionWork>,
     /// Keys and indexes.
     pub rebuild: Step,
@@ -176,7 +179,7 @@ impl EntityWork {
             .all(|partition| partition.step == Step::Done)
     }
 
-    /// Every row is copied and no self reference hangs: children may start.
+    /// Every row is copied and no late reference hangs: children may start.
     pub fn is_settled(&self) -> bool {
         self.is_copied()
             && self
@@ -234,13 +237,11 @@ impl RunWork {
             return actions;
         }
         let free = self.lanes.saturating_sub(self.running());
-        let settle = self.entities.iter().filter(|entity| entity.is_copied());
-        actions.extend(settle.filter_map(|entity| {
-            let part = entity.settling.as_ref()?;
-            part.step
-                .can_begin(now)
-                .then(|| Action::Settle(entity.entity.clone()))
-        }));
+        let settle = self.entities.iter().filter(|entity| {
+            let part = entity.settling.as_ref();
+            part.is_some_and(|part| part.step.can_begin(now)) && self.can_settle(entity)
+        });
+        actions.extend(settle.map(|entity| Action::Settle(entity.entity.clone())));
         let mut ready: Vec<&EntityWork> = self
             .entities
             .iter()
@@ -301,6 +302,24 @@ impl RunWork {
         }
     }
 
+    /// A knot is settled: all its settling partitions are done, not only the one that stands for them.
+    pub fn knot_settled(&mut self, first: &str) {
+        let knot = self.entity(first).map(|entity| entity.knot.clone());
+        let knot = knot.unwrap_or_default();
+        let members = self.entities.iter_mut();
+        for member in members.filter(|member| knot.contains(&member.entity)) {
+            if let Some(part) = &mut member.settling {
+                part.step = Step::Done;
+            }
+        }
+    }
+
+    /// The active entities that are settled together with one.
+    pub fn knot(&self, entity: &EntityWork) -> impl Iterator<Item = &EntityWork> {
+        let members = self.entities.iter();
+        members.filter(|member| entity.knot.contains(&member.entity))
+    }
+
     /// An entity by name.
     pub fn entity_mut(&mut self, name: &str) -> Option<&mut EntityWork> {
         self.entities
@@ -330,21 +349,26 @@ impl RunWork {
 
     /// Parents that keep an entity waiting.
     pub fn waits_on(&self, entity: &EntityWork) -> Vec<String> {
-        let known: BTreeMap<&str, &EntityWork> = self
-            .entities
-            .iter()
-            .map(|entity| (entity.entity.as_str(), entity))
-            .collect();
-        entity
-            .dependencies
-            .iter()
-            .filter(|name| {
-                known
-                    .get(name.as_str())
-                    .is_some_and(|parent| !parent.is_settled())
-            })
+        let is_missing = |parent: &EntityWork| match entity.knot.contains(&parent.entity) {
+            true => !parent.is_copied(),
+            false => !parent.is_settled(),
+        };
+        let names = entity.dependencies.iter();
+        names
+            .filter(|name| self.entity(name).is_some_and(is_missing))
             .cloned()
             .collect()
+    }
+
+    /// It stands for its knot, whose rows are all there, and the rows that they refer to are settled.
+    fn can_settle(&self, entity: &EntityWork) -> bool {
+        let mut members = self.knot(entity);
+        let is_ready = |member: &EntityWork| {
+            let mut late = member.late.iter().filter_map(|name| self.entity(name));
+            member.is_copied() && late.all(EntityWork::is_settled)
+        };
+        let first = self.knot(entity).next();
+        first.is_some_and(|first| first.entity == entity.entity) && members.all(is_ready)
     }
 
     /// All rows of the table are there, and it is the turn of this one of the entities that write it.

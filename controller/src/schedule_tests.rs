@@ -22,6 +22,8 @@ fn entity(name: &str, ids: &[u128], dependencies: &[&str], rows: i64) -> EntityW
         entity_hash: String::new(),
         destination: TableName::parse(name),
         dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+        knot: Vec::new(),
+        late: Vec::new(),
         partitions: ids.iter().copied().map(partition).collect(),
         settling: None,
         rebuild: Step::OPEN,
@@ -83,10 +85,51 @@ fn big_entities_go_first_and_lanes_are_never_oversubscribed() {
     assert_eq!(run.running(), 3);
 }
 
+/// An entity that is settled with the others of its knot.
+fn tied(name: &str, id: u128, dependencies: &[&str], knot: &[&str]) -> EntityWork {
+    EntityWork {
+        knot: knot.iter().map(|name| (*name).to_owned()).collect(),
+        settling: Some(partition(id + 100)),
+        ..entity(name, &[id], dependencies, 1)
+    }
+}
+
+#[test]
+fn a_knot_is_settled_once_all_of_it_is_copied_and_children_wait_for_that() {
+    let knot = ["a", "b"];
+    let (a, b) = (tied("a", 1, &[], &knot), tied("b", 2, &["a"], &knot));
+    let child = entity("c", &[3], &["a"], 1);
+    let mut run = run(vec![a, b, child], 4);
+    let copy = |id: u128| Action::Assign(Uuid::from_u128(id));
+    assert_eq!(begin(&mut run), [copy(1)]);
+    done(&mut run, &copy(1));
+    assert_eq!(begin(&mut run), [copy(2)]);
+    done(&mut run, &copy(2));
+    let settle = Action::Settle("a".into());
+    assert_eq!(begin(&mut run), std::slice::from_ref(&settle));
+    assert_eq!(begin(&mut run), []);
+    run.knot_settled("a");
+    assert!(run.entities[..2].iter().all(EntityWork::is_settled));
+    let next = begin(&mut run);
+    assert!(next.contains(&copy(3)) && next.contains(&Action::RebuildKeys("b".into())));
+}
+
+#[test]
+fn a_late_reference_is_settled_after_the_rows_it_refers_to() {
+    let mut a = tied("a", 1, &[], &["a"]);
+    a.late = vec!["b".to_owned()];
+    let mut run = run(vec![a, entity("b", &[2], &[], 1)], 4);
+    let copies = begin(&mut run);
+    assert_eq!(copies.len(), 2);
+    done(&mut run, &copies[0]);
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &copies[1]);
+    assert!(begin(&mut run).contains(&Action::Settle("a".into())));
+}
+
 #[test]
 fn self_references_are_settled_before_children_start() {
-    let mut parent = entity("a", &[1], &[], 1);
-    parent.settling = Some(partition(9));
+    let parent = tied("a", 1, &[], &["a"]);
     let mut run = run(vec![parent, entity("b", &[2], &["a"], 1)], 4);
     begin(&mut run);
     done(&mut run, &Action::Assign(Uuid::from_u128(1)));

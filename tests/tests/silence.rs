@@ -93,7 +93,8 @@ fn entity() -> EntityContext {
         faults: Vec::new(),
         orphans: Vec::new(),
         parents: Vec::new(),
-        self_references: Vec::new(),
+        late: Vec::new(),
+        knot: Vec::new(),
         snapshot: Vec::new(),
         on_row_error: RowAction::Quarantine,
         settings: EntitySettings {

@@ -39,7 +39,16 @@ const TARGETS: &str = r"(
     select min(entity_no) as entity_no, destination_schema, destination_table, bool_and(is_rebuilt) as is_rebuilt
     from drover.entity where migration_id = $1 group by destination_schema, destination_table)";
 
-/// Foreign keys of tables that are rebuilt, and self references of all others.
+/// Foreign keys whose rows come later, or are settled later: of a table to itself, and within a knot.
+const LATE: &str = r"(c.confrelid = c.conrelid or exists (
+    select from drover.entity k
+    join drover.entity f on f.migration_id = k.migration_id and f.entity = any (k.late_parents)
+    where k.migration_id = $1 and (k.destination_schema, k.destination_table) = (n.nspname, t.relname)
+      and exists (select from pg_class ft join pg_namespace fn on fn.oid = ft.relnamespace
+                  where ft.oid = c.confrelid
+                    and (fn.nspname, ft.relname) = (f.destination_schema, f.destination_table))))";
+
+/// Foreign keys of tables that are rebuilt, and late references of all others.
 const FOREIGN_KEYS: &str = r"
 select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.relname::text as table_name,
        c.conname::text as object_name, null::text[] as key_columns,
@@ -67,7 +76,7 @@ join pg_class t on t.oid = c.conrelid
 join pg_class r on r.oid = c.confrelid
 join pg_namespace n on n.oid = t.relnamespace
 join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
-where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or c.confrelid = c.conrelid)
+where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or $late)
 order by e.entity_no, c.conname";
 
 /// Keys and indexes of tables that are rebuilt.
@@ -77,7 +86,7 @@ with recursive dropped(oid) as (
     join pg_class t on t.oid = c.conrelid
     join pg_namespace n on n.oid = t.relnamespace
     join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
-    where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or c.confrelid = c.conrelid)
+    where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or $late)
     -- Those of its partitions go with it.
     union select c.oid from pg_constraint c join dropped d on c.conparentid = d.oid
 ), published as (
@@ -150,11 +159,12 @@ pub async fn inventory(
 ) -> Result<Vec<Droppable>, Failure> {
     let mut found: Vec<Droppable> = Vec::new();
     for sql in [FOREIGN_KEYS, KEYS] {
-        let part: Vec<Droppable> = sqlx::query_as(&sql.replace("$targets", TARGETS))
-            .bind(migration_id)
-            .fetch_all(&mut *connection)
-            .await
-            .during("list keys and indexes")?;
+        let part: Vec<Droppable> =
+            sqlx::query_as(&sql.replace("$targets", TARGETS).replace("$late", LATE))
+                .bind(migration_id)
+                .fetch_all(&mut *connection)
+                .await
+                .during("list keys and indexes")?;
         found.extend(part);
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! Installs and upgrades the `drover` schema, and records a migration's start state.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use proto::domain::compiled::{CompiledEntity, ConstraintMode, IdRule};
 use proto::domain::failure::{Failure, FailureKind};
@@ -159,10 +159,10 @@ async fn record_entity(
     };
     sqlx::query(
         "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
-             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows) \
+             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents) \
          select $1, $2, $3, case when exists (select from drover.entity e where e.migration_id = $1 \
                                               and e.source_table = $4) then $4 || '#' || $2 else $4 end, \
-                $5, $6, $7, $8, $9, $10, $11",
+                $5, $6, $7, $8, $9, $10, $11, $12",
     )
     .bind(order.migration_id)
     .bind(&entity.entity)
@@ -175,10 +175,22 @@ async fn record_entity(
     .bind(key_shape(entity))
     .bind(is_rebuilt)
     .bind(had_rows)
+    .bind(late_parents(entity))
     .execute(connection)
     .await
     .map(drop)
     .during("record the start state")
+}
+
+/// Entities whose rows may come, or go, after those that refer to them.
+fn late_parents(entity: &CompiledEntity) -> Vec<&str> {
+    let late = entity.late.iter().map(|late| &late.entity);
+    let names: BTreeSet<&str> = late
+        .chain(&entity.knot)
+        .map(String::as_str)
+        .filter(|name| *name != entity.entity)
+        .collect();
+    names.into_iter().collect()
 }
 
 fn changed(entity: &str) -> Failure {

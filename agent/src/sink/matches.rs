@@ -24,6 +24,7 @@ use crate::source::read::begin;
 use crate::source::tuple::{Tuple, TupleReader};
 use crate::transform::encode::{put, put_head};
 use crate::transform::overrides::{Match, Overrides};
+use crate::transform::row::named;
 use crate::transform::secrecy::Keys;
 use crate::transform::{key, steps};
 
@@ -51,6 +52,10 @@ pub async fn know_overrides(
         match_once(run, entity, rule, fence)
             .instrument(info_span!("match", entity = %entity.compiled.entity))
             .await?;
+    }
+    // Rows that come later may match, too: their ids are needed now.
+    for late in &entity.compiled.late {
+        match_late(run, &late.entity, fence).await?;
     }
     let plan = run.plan();
     let is_matched = |name: &&str| {
@@ -85,6 +90,21 @@ pub async fn know_overrides(
     }
     entity.transform.know_overrides(overrides);
     Ok(())
+}
+
+/// Matches the rows of the entity that names the ids of a late parent.
+async fn match_late(run: &RunContext, parent: &str, fence: &Fence) -> Result<(), Failure> {
+    let Some(parent) = run.plan().entity(parent) else {
+        return Ok(());
+    };
+    let Ok(named) = run.entity(named(parent)) else {
+        // It is left out of the run: none of its rows is written.
+        return Ok(());
+    };
+    match &named.compiled.matches {
+        Some(rule) => match_once(run, &named, rule, fence).await,
+        None => Ok(()),
+    }
 }
 
 /// Matches the rows of an entity unless that is done for this attempt.
@@ -291,7 +311,10 @@ fn put_row(
                 steps::Outcome::Value(value) => Some(value),
                 steps::Outcome::Null | steps::Outcome::Refused { .. } => None,
             },
-            ValueRule::Id(_) | ValueRule::FirstId(_) | ValueRule::Ids(_) => None,
+            ValueRule::Id(_)
+            | ValueRule::FirstId(_)
+            | ValueRule::Ids(_)
+            | ValueRule::Document(_) => None,
         };
         let Some(value) = value else { return Ok(()) };
         values.push(value);

@@ -1,14 +1,14 @@
 //! Ids of the rows that a row refers to.
 
-use proto::domain::compiled::{IdsCall, KeyPart, KeyText, ParentRef};
-use proto::domain::failure::Failure;
+use proto::domain::compiled::{IdsCall, KeyPart, KeyText, ParentRef, RefShape};
+use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
 use proto::domain::key::record_id;
 use uuid::Uuid;
 
 use super::overrides::{Match, Overrides};
 use super::row::KeySet;
-use super::{array, key};
+use super::{array, document, key};
 use crate::source::tuple::Tuple;
 
 /// Makes the ids of one entity's rows.
@@ -61,7 +61,7 @@ impl NamedMaker {
     /// `Internal` when the field is not as compiled.
     pub fn ids(
         &self,
-        part: KeyPart,
+        (part, width): (KeyPart, usize),
         tuple: &Tuple,
         (overrides, text): (Option<&Overrides>, &mut String),
     ) -> Result<Option<Vec<u8>>, Failure> {
@@ -73,6 +73,15 @@ impl NamedMaker {
         for element in array::elements(bytes)?.into_iter().flatten() {
             text.clear();
             key::push_text(text, part.text, element)?;
+            if width > 1 {
+                let key: Vec<String> = serde_json::from_str(text).map_err(|_| {
+                    let words = "an element is not the key that it was compiled to be";
+                    Failure::new(FailureKind::Internal, words)
+                })?;
+                let key: Vec<&str> = key.iter().map(String::as_str).collect();
+                ids.push(self.of_texts(&key, overrides));
+                continue;
+            }
             let matched = overrides.and_then(|all| all.get(&self.named, text));
             ids.push(match matched {
                 Some(Match::Id(other)) => other,
@@ -84,6 +93,21 @@ impl NamedMaker {
             });
         }
         Ok(Some(array::of_uuids(&ids)))
+    }
+
+    /// The id of the row of a key that is given as texts.
+    pub fn of_texts(&self, key: &[&str], overrides: Option<&Overrides>) -> Uuid {
+        let matched = self.known(overrides).and_then(|all| {
+            let record_id = record_id(key.iter().copied());
+            all.get(&self.named, &record_id)
+        });
+        if let Some(Match::Id(other)) = matched {
+            return other;
+        }
+        let mut builder = self.maker.start();
+        key.iter()
+            .for_each(|part| builder.push_part(part.as_bytes()));
+        builder.finish()
     }
 
     /// The overrides, where there are any of these ids.
@@ -150,7 +174,10 @@ pub fn is_held(
     failed: &KeySet,
     text: &mut String,
 ) -> Result<bool, Failure> {
-    let (true, [part]) = (parent.is_each, parent.parts.as_slice()) else {
+    if let (RefShape::Document(_), [part]) = (&parent.shape, parent.parts.as_slice()) {
+        return document::is_held(tuple.field(part.field), failed, text);
+    }
+    let (RefShape::Each, [part]) = (&parent.shape, parent.parts.as_slice()) else {
         return Ok(put_record_id(text, tuple, &parent.parts)? && failed.contains(text.as_str()));
     };
     let Some(bytes) = tuple.field(part.field) else {
@@ -191,13 +218,21 @@ mod tests {
         let maker = NamedMaker::new(namespace, "offices");
         let tuple = Tuple::of(&[Some(integers(&[42, 7]))]);
         let mut text = String::new();
-        let made = maker.ids(PART, &tuple, (None, &mut text)).unwrap().unwrap();
+        let made = maker
+            .ids((PART, 1), &tuple, (None, &mut text))
+            .unwrap()
+            .unwrap();
         let read = array::elements(&made).unwrap();
         let first: Uuid = "010cf140-23c9-5ddd-9233-568b1cdbfe96".parse().unwrap();
         assert_eq!(read.len(), 2);
         assert_eq!(read[0], Some(&first.as_bytes()[..]));
         let null = Tuple::of(&[None]);
-        assert!(maker.ids(PART, &null, (None, &mut text)).unwrap().is_none());
+        assert!(
+            maker
+                .ids((PART, 1), &null, (None, &mut text))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -212,7 +247,7 @@ mod tests {
         let one = Tuple::of(&[None, Some(42i32.to_be_bytes().to_vec())]);
         let ids = |overrides: &Overrides| {
             let mut text = String::new();
-            let made = maker.ids(PART, &array, (Some(overrides), &mut text));
+            let made = maker.ids((PART, 1), &array, (Some(overrides), &mut text));
             let made = made.unwrap().unwrap();
             let read = array::elements(&made).unwrap();
             read[1].map(<[u8]>::to_vec)
@@ -234,12 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn an_element_may_be_a_key_of_several_columns() {
+        let namespace = "6f1b6c0e-6b3e-5d0a-9a53-0c7d3b5f9e11".parse().unwrap();
+        let key = br#"["7","U"]"#;
+        let mut array: Vec<u8> = [1, 0, 25, 1, 1, 9].map(i32::to_be_bytes).concat();
+        array.extend_from_slice(key);
+        let (tuple, mut text) = (Tuple::of(&[Some(array)]), String::new());
+        let part = KeyPart {
+            field: 0,
+            text: KeyText::Text,
+        };
+        let maker = NamedMaker::new(namespace, "jaws");
+        let made = maker.ids((part, 2), &tuple, (None, &mut text)).unwrap();
+        let id: Uuid = "6bcc036a-e722-55a7-9c03-bffec35bed2e".parse().unwrap();
+        assert_eq!(made, Some(array::of_uuids(&[id])));
+    }
+
+    #[test]
     fn one_failed_parent_among_the_elements_holds_the_row() {
         let parent = ParentRef {
             entity: "offices".to_owned(),
             column: "c".to_owned(),
             parts: vec![PART],
-            is_each: true,
+            shape: RefShape::Each,
         };
         let tuple = Tuple::of(&[Some(integers(&[1, 2, 3]))]);
         let mut text = String::new();

@@ -1,11 +1,20 @@
 //! The step `json_get` behind `json_parse`: what PostgreSQL's `json #>> path` gives, on text that was checked.
 
+use std::ops::Range;
+
+use proto::domain::compiled::JsonStep;
+
 /// What stands at a path, as text: strings without quotes, everything else as it is written; `None` where
 /// nothing or null is.
 pub fn get(text: &str, path: &[String]) -> Result<Option<String>, &'static str> {
-    let Some(found) = find(text, path) else {
-        return Ok(None);
-    };
+    match find(text, path) {
+        Some(found) => as_text(found),
+        None => Ok(None),
+    }
+}
+
+/// A value as text; `None` where it is null.
+pub fn as_text(found: &str) -> Result<Option<String>, &'static str> {
     if found == "null" {
         return Ok(None);
     }
@@ -34,6 +43,34 @@ fn find<'a>(text: &'a str, path: &[String]) -> Option<&'a str> {
     let from_end = if index < 0 { elements.len() } else { 0 };
     let at = index.checked_add(i64::try_from(from_end).ok()?)?;
     find(elements.get(usize::try_from(at).ok()?)?, rest)
+}
+
+/// Where the values at a path stand in a text, in order. An array has elements, nothing else has.
+pub fn places(text: &str, path: &[JsonStep]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    collect(text, text.trim_matches(is_space), path, &mut found);
+    found
+}
+
+fn collect(whole: &str, text: &str, path: &[JsonStep], found: &mut Vec<Range<usize>>) {
+    match path.split_first() {
+        None => {
+            // Every text on the way is a piece of the whole.
+            let start = text.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+            found.push(start..start + text.len());
+        }
+        Some((JsonStep::Each, rest)) => {
+            let elements = Items::of(text).filter(|items| !items.is_object);
+            for (_, element) in elements.into_iter().flatten() {
+                collect(whole, element, rest, found);
+            }
+        }
+        Some((JsonStep::Item(name), rest)) => {
+            if let Some(item) = find(text, std::slice::from_ref(name)) {
+                collect(whole, item, rest, found);
+            }
+        }
+    }
 }
 
 fn is_space(letter: char) -> bool {
@@ -118,6 +155,26 @@ fn end_of_value(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_where_the_values_stand() {
+        let text = r#" {"a": [{"b": 1}, 2, {"b": "x,]"}, {"c": 0}], "d": {"0": [3, [4]]}} "#;
+        let item = |name: &str| JsonStep::Item(name.to_owned());
+        let at = |path: &[JsonStep]| {
+            let found = places(text, path).into_iter();
+            found
+                .map(|place| text[place].to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            at(&[item("a"), JsonStep::Each, item("b")]),
+            ["1", "\"x,]\""]
+        );
+        assert_eq!(at(&[item("d"), item("0"), JsonStep::Each]), ["3", "[4]"]);
+        assert_eq!(at(&[item("a"), item("1")]), ["2"]);
+        assert!(at(&[item("d"), JsonStep::Each]).is_empty());
+        assert!(at(&[item("z")]).is_empty());
+    }
 
     #[test]
     fn values_are_found_by_names_and_numbers() {

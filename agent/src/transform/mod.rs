@@ -2,6 +2,7 @@
 
 pub mod array;
 pub mod datetime;
+mod document;
 pub mod email;
 pub mod encode;
 pub mod ids;

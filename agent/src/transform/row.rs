@@ -14,6 +14,7 @@ use proto::domain::key::{KeyValue, record_id};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::document::{self, Document};
 use super::encode::{put, put_head};
 use super::ids::NamedMaker;
 use super::map_entry::MapEntry;
@@ -42,6 +43,10 @@ enum Value {
     Ids {
         maker: NamedMaker,
         call: IdsCall,
+    },
+    Document {
+        document: Document,
+        column: String,
     },
     Steps {
         field: usize,
@@ -115,6 +120,10 @@ impl RowTransform {
                 maker: NamedMaker::new(namespace, &call.entity),
                 call: call.clone(),
             },
+            ValueRule::Document(call) => Value::Document {
+                document: Document::new(call, |named| NamedMaker::new(namespace, named)),
+                column: column.name.clone(),
+            },
             ValueRule::Steps { field, steps } => Value::Steps {
                 field: *field,
                 steps: steps.clone(),
@@ -181,6 +190,7 @@ impl RowTransform {
                 let makers = calls.iter().map(|(maker, _)| maker.named.as_str());
                 makers.collect()
             }
+            Value::Document { document, .. } => document.names().collect(),
             Value::Fields(..) | Value::Own | Value::Steps { .. } => Vec::new(),
         });
         std::iter::once(self.named.as_str()).chain(referred)
@@ -308,9 +318,22 @@ impl RowTransform {
                     put(out, id.as_ref().map(|id| id.as_bytes().as_slice()));
                 }
                 Value::Ids { maker, call } => {
-                    let array = maker.ids(call.part, tuple, (overrides, &mut scratch.part))?;
+                    let array = maker.ids(
+                        (call.part, call.width),
+                        tuple,
+                        (overrides, &mut scratch.part),
+                    )?;
                     put(out, array.as_deref());
                     batch.dropped += ids::dropped(call, tuple);
+                }
+                Value::Document { document, column } => {
+                    match document.encode(tuple, column, overrides)? {
+                        document::Outcome::Value(value) => put(out, value.as_deref()),
+                        document::Outcome::Refused(objection) => {
+                            out.truncate(start);
+                            return Ok(Some(objection));
+                        }
+                    }
                 }
                 Value::Steps {
                     field,

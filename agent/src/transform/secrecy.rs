@@ -32,7 +32,8 @@ impl Keys {
                 ValueRule::Field(_)
                 | ValueRule::Id(_)
                 | ValueRule::FirstId(_)
-                | ValueRule::Ids(_) => &[],
+                | ValueRule::Ids(_)
+                | ValueRule::Document(_) => &[],
             });
         for step in steps {
             if let AgentOp::Hmac { key_from, .. } = &step.op {

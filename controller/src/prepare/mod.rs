@@ -6,7 +6,7 @@ mod snapshot;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::domain::compiled::{CompiledPlan, Consistency};
+use proto::domain::compiled::{CompiledEntity, CompiledPlan, Consistency};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
     DatabaseIdentity, DestinationState, PartitionState, PrepareOrder, Query, QueryAnswer, RunOrder,
@@ -297,6 +297,8 @@ impl Job {
                 entity_hash: entity.hash.clone(),
                 destination: entity.destination.clone(),
                 dependencies: entity.dependencies.clone(),
+                knot: entity.knot.clone(),
+                late: late_parents(entity),
                 partitions: all,
                 settling,
                 rebuild: Step::OPEN,
@@ -312,6 +314,12 @@ impl Job {
             finish: Step::OPEN,
         })
     }
+}
+
+/// Entities outside its knot whose rows must be settled before its own are.
+fn late_parents(entity: &CompiledEntity) -> Vec<String> {
+    let parents = entity.late.iter().map(|late| late.entity.clone());
+    parents.filter(|name| !entity.knot.contains(name)).collect()
 }
 
 fn partition_work(state: &PartitionState) -> PartitionWork {

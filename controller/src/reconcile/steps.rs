@@ -208,20 +208,19 @@ impl<L: LeaseStore> Reconciler<L> {
 
     /// An answer that was lost told of batches that the one after it does not repeat.
     async fn check_settled(&mut self, action: &Action) -> Result<(), Failure> {
-        let Action::Settle(entity) = action else {
+        let Action::Settle(first) = action else {
             return Ok(());
         };
-        let settling = self
-            .run
-            .entity(entity)
-            .and_then(|work| work.settling.as_ref());
-        match settling.filter(|part| !part.is_last_seen) {
-            Some(part) => {
-                let consequence = Consequence::CatchUp(part.partition_id);
-                self.follow(consequence).await
-            }
-            None => Ok(()),
+        let Some(first) = self.run.entity(first) else {
+            return Ok(());
+        };
+        let settling = self.run.knot(first).filter_map(|it| it.settling.as_ref());
+        let unseen = settling.filter(|part| !part.is_last_seen);
+        let unseen: Vec<Uuid> = unseen.map(|part| part.partition_id).collect();
+        for partition_id in unseen {
+            self.follow(Consequence::CatchUp(partition_id)).await?;
         }
+        Ok(())
     }
 
     pub(super) async fn step_ended(
@@ -243,6 +242,9 @@ impl<L: LeaseStore> Reconciler<L> {
                 let QueryAnswer::Settled(reports) = answer else {
                     return Ok(());
                 };
+                if let Action::Settle(first) = &action {
+                    self.run.knot_settled(first);
+                }
                 for report in reports {
                     let consequence = self.intake.batch(&mut self.run, report);
                     self.follow(consequence).await?;

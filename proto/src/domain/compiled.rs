@@ -95,10 +95,13 @@ pub struct CompiledEntity {
     pub faults: Vec<Fault>,
     /// Parents whose presence the agent knows by their keys, in the order of the rules.
     pub orphans: Vec<OrphanCheck>,
-    /// Parents whose quarantined rows hold this entity's rows (self references apart).
+    /// Parents whose quarantined rows hold this entity's rows; those that come before it.
     pub parents: Vec<ParentRef>,
-    /// Foreign keys into this entity itself, settled once after the load.
-    pub self_references: Vec<SelfReference>,
+    /// References whose rows come later or may fail later: looked at again after the load.
+    pub late: Vec<LateReference>,
+    /// Entities that are settled together after the load, this one among them, in plan order; none where
+    /// nothing is to be settled.
+    pub knot: Vec<String>,
     /// Source columns of the redacted snapshot of a failed row (the agent reads the row again by its
     /// key). Values of sensitive columns are masked before they leave the agent.
     pub snapshot: Vec<SnapshotColumn>,
@@ -210,6 +213,8 @@ pub enum ValueRule {
     FirstId(Vec<IdCall>),
     /// The ids of the rows whose keys stand in an array.
     Ids(IdsCall),
+    /// JSON with the ids of the rows that it refers to.
+    Document(DocumentCall),
     /// The field goes through typed steps in the agent.
     Steps {
         /// The first step's input.
@@ -343,28 +348,6 @@ pub enum OrphanAction {
     SetNull,
     /// The row has this verdict: index in `faults`.
     Fault(usize),
-}
-
-/// A foreign key into another entity of the plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ParentRef {
-    /// The parent entity.
-    pub entity: String,
-    /// Destination column that holds the reference.
-    pub column: String,
-    /// The parent's key in this row's fields.
-    pub parts: Vec<KeyPart>,
-    /// The one part is an array of keys.
-    pub is_each: bool,
-}
-
-/// A foreign key of an entity into itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SelfReference {
-    /// Destination column that holds the reference.
-    pub column: String,
-    /// Path of the rule in the plan.
-    pub path: String,
 }
 
 /// A source column in the snapshot of a failed row.

@@ -110,7 +110,7 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         ),
         K::Denied => (
             Policy::Operator,
-            "check user, password and grants of the connection, then run the plan again",
+            "mend what the message names (user, password or grants of the connection, or a key in the agent's environment), then run the plan again",
         ),
         K::Busy => (
             Policy::Retry,

@@ -39,6 +39,35 @@ pub fn order(dependencies: &[Vec<usize>]) -> Result<Vec<usize>, Vec<Cycle>> {
     Err(cycles(dependencies, &is_placed))
 }
 
+/// For every node the nodes that reach it and that it reaches, itself among them, in order.
+pub fn knots(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let reached: Vec<Vec<bool>> = (0..edges.len())
+        .map(|node| reached_from(edges, node))
+        .collect();
+    let is_tied = |one: usize, other: usize| reached[one][other] && reached[other][one];
+    (0..edges.len())
+        .map(|node| {
+            let others = 0..edges.len();
+            others
+                .filter(|other| *other == node || is_tied(node, *other))
+                .collect()
+        })
+        .collect()
+}
+
+fn reached_from(edges: &[Vec<usize>], start: usize) -> Vec<bool> {
+    let mut is_reached = vec![false; edges.len()];
+    let mut open = vec![start];
+    while let Some(node) = open.pop() {
+        for &next in &edges[node] {
+            if !std::mem::replace(&mut is_reached[next], true) {
+                open.push(next);
+            }
+        }
+    }
+    is_reached
+}
+
 /// One cycle for every group of unplaced nodes that reach each other.
 fn cycles(dependencies: &[Vec<usize>], is_placed: &[bool]) -> Vec<Cycle> {
     let mut is_told = vec![false; dependencies.len()];
@@ -99,6 +128,23 @@ mod tests {
             .map(|cycle| cycle.describe(&names).to_string())
             .collect();
         assert_eq!(words, ["a → b → c → a", "e → e"]);
+    }
+
+    #[test]
+    fn nodes_that_reach_each_other_are_tied() {
+        let tied = knots(&[vec![1], vec![2], vec![0], vec![0], vec![4], vec![]]);
+        let (knot, alone) = (vec![0, 1, 2], |node| vec![node]);
+        assert_eq!(
+            tied,
+            [
+                knot.clone(),
+                knot.clone(),
+                knot,
+                alone(3),
+                alone(4),
+                alone(5)
+            ]
+        );
     }
 
     proptest! {

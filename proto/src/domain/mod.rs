@@ -11,6 +11,7 @@ pub mod failure;
 pub mod frame;
 pub mod graph;
 pub mod id;
+pub mod json_rows;
 pub mod key;
 pub mod plan;
 pub mod record;

@@ -1,8 +1,10 @@
 //! The language of rules against two real databases: what each word makes of rows.
 
 mod conflicts;
+mod documents;
 mod homes;
 mod ids;
+mod late;
 mod shapes;
 mod texts;
 mod values;

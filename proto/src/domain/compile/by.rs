@@ -2,7 +2,7 @@
 
 use super::super::catalog::{Column, Table, quote_ident};
 use super::super::compiled::{Fault, RowAction};
-use super::super::plan::{Unfit, suggest};
+use super::super::plan::{Name, Unfit, suggest};
 use super::super::rules::{Draft, DraftFault, Scope, Ty, literal};
 use super::reference::{FkRule, Settled};
 use super::resolve::Resolved;
@@ -16,17 +16,8 @@ pub(super) fn resolve(
     given: Vec<Draft>,
     rule: &FkRule<'_>,
 ) -> Option<Settled> {
-    let table = parent.source?;
-    let columns = columns(scope, table, &given, rule)?;
-    let lookup = Lookup {
-        rows: joins::rows(parent)?,
-        // Joins may repeat a row.
-        limit: match parent.entity.joins.as_slice() {
-            [] => "",
-            _ => " LIMIT 1",
-        },
-        columns: &columns,
-    };
+    let columns = columns(scope, parent.source?, &given, (&rule.fk.by, &rule.path))?;
+    let lookup = Lookup::of(parent, &columns)?;
     let unfit = rule.fk.orphan.as_ref().unwrap_or(scope.on_row_error);
     let orphan_path = format!("{}.orphan", rule.path);
     if *unfit == Unfit::SetNull && rule.column.not_null {
@@ -50,10 +41,7 @@ pub(super) fn resolve(
             let other = lookup.sql(column, std::slice::from_ref(instead));
             sql = format!("(CASE WHEN {set} THEN COALESCE({sql}, {other}) END)");
         }
-        let mut part = Draft::new(sql, Ty::of(&column.ty));
-        part.is_deterministic = column.ty.is_deterministic;
-        given.iter().for_each(|given| part.absorb(given));
-        part
+        part(sql, column, &given)
     });
     let parts: Vec<Draft> = parts.collect();
     let mut faults: Vec<DraftFault> = given.iter().flat_map(|part| part.faults.clone()).collect();
@@ -82,15 +70,38 @@ pub(super) fn resolve(
     })
 }
 
+/// The parent's key behind the values that name its row, NULL where there is none. `None` with problems noted.
+pub(super) fn find(
+    scope: &Scope<'_>,
+    parent: &Resolved<'_>,
+    key: &[&Column],
+    given: &[Draft],
+    (by, path): (&[Name], &str),
+) -> Option<Vec<Draft>> {
+    let columns = columns(scope, parent.source?, given, (by, path))?;
+    let lookup = Lookup::of(parent, &columns)?;
+    let parts = key.iter();
+    let parts = parts.map(|column| part(lookup.sql(column, given), column, given));
+    Some(parts.collect())
+}
+
+/// A column of the parent's key that was looked for.
+fn part(sql: String, column: &Column, given: &[Draft]) -> Draft {
+    let mut part = Draft::new(sql, Ty::of(&column.ty));
+    part.is_deterministic = column.ty.is_deterministic;
+    given.iter().for_each(|given| part.absorb(given));
+    part
+}
+
 /// The columns of `by`: unique together, and of types that compare with what is given.
-fn columns<'a>(
+pub(super) fn columns<'a>(
     scope: &Scope<'_>,
     table: &'a Table,
     given: &[Draft],
-    rule: &FkRule<'_>,
+    (by, path): (&[Name], &str),
 ) -> Option<Vec<&'a Column>> {
     let mut columns = Vec::new();
-    for (at, name) in rule.fk.by.iter().enumerate() {
+    for (at, name) in by.iter().enumerate() {
         let Some(column) = table.column(name) else {
             let names = table.columns.iter().map(|column| column.name.as_str());
             let message = format!(
@@ -99,11 +110,11 @@ fn columns<'a>(
                 name.0,
                 suggest::hint(name, names)
             );
-            return scope.problem(&format!("{}.by[{at}]", rule.path), message);
+            return scope.problem(&format!("{path}.by[{at}]"), message);
         };
         columns.push(column);
     }
-    let path = format!("{}.by", rule.path);
+    let path = format!("{path}.by");
     if columns.len() != given.len() {
         let message = format!(
             "{} column(s) are looked for by {} value(s)",
@@ -151,7 +162,7 @@ fn compares(given: &Ty, column: &Ty) -> bool {
 }
 
 /// Every value is there.
-fn all_set(given: &[Draft]) -> String {
+pub(super) fn all_set(given: &[Draft]) -> String {
     let set: Vec<String> = given
         .iter()
         .map(|part| format!("{} IS NOT NULL", part.sql))
@@ -167,7 +178,19 @@ struct Lookup<'a> {
     columns: &'a [&'a Column],
 }
 
-impl Lookup<'_> {
+impl<'a> Lookup<'a> {
+    fn of(parent: &Resolved<'_>, columns: &'a [&'a Column]) -> Option<Self> {
+        Some(Self {
+            rows: joins::rows(parent)?,
+            // Joins may repeat a row.
+            limit: match parent.entity.joins.as_slice() {
+                [] => "",
+                _ => " LIMIT 1",
+            },
+            columns,
+        })
+    }
+
     /// One column of the row that the values name; NULL where there is none.
     fn sql(&self, wanted: &Column, given: &[Draft]) -> String {
         // The filter sees its own row as `src`; this row's `src` is not visible in there.

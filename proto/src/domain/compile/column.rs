@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::super::catalog::{Column, Table};
 use super::super::compiled::{IdRule, RowAction};
-use super::super::plan::{ArrayAgg, Pipeline, PolymorphicPart, Step, StepEntry, suggest};
+use super::super::plan::{ArrayAgg, Fk, Pipeline, PolymorphicPart, Step, StepEntry, suggest};
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, continued, convert, value_of};
+use super::document::{self, Document};
 use super::gather::{self, Gathered};
 use super::polymorphic;
 use super::reference::{self, FkRule, Reference};
@@ -35,6 +36,8 @@ pub(super) enum RuleValue {
     Polymorphic(Box<polymorphic::Reference>),
     /// An array of child rows.
     Array(Box<Gathered>),
+    /// JSON in which references stand.
+    Document(Box<Document>),
 }
 
 impl Rule<'_> {
@@ -45,6 +48,7 @@ impl Rule<'_> {
             RuleValue::Reference(reference) => &reference.faults,
             RuleValue::Polymorphic(reference) => &reference.faults,
             RuleValue::Array(gathered) => &gathered.draft.faults,
+            RuleValue::Document(document) => &document.draft.faults,
         }
     }
 }
@@ -125,6 +129,9 @@ fn compile<'a>(
 ) -> Option<Rule<'a>> {
     let (last, before) = pipeline.0.split_last()?;
     let last_path = format!("{}[{}].{}", target.path, before.len(), last.step.word());
+    if let Step::Fk(Fk { path: Some(_), .. }) = &last.step {
+        return document(scope, parents, pipeline, target);
+    }
     if let Step::Fk(fk) = &last.step {
         if last.on_error.is_some() {
             let path = format!("{}[{}].on_error", target.path, before.len());
@@ -138,7 +145,7 @@ fn compile<'a>(
             column: target.column,
         };
         if fk.each == Some(true) {
-            return each(scope, (child, parents), &rule, target);
+            return each(scope, parents, &rule, target);
         }
         let reference = reference::compile(scope, child, parents, &rule)?;
         return Some(Rule {
@@ -165,7 +172,7 @@ fn compile<'a>(
     if let [only] = pipeline.0.as_slice()
         && let Step::ArrayAgg(rule) = &only.step
     {
-        return gathered(scope, (child, parents), (only, rule), target);
+        return gathered(scope, parents, (only, rule), target);
     }
     let draft = value_of(scope, &pipeline.0, &target.path)?;
     let draft = assign(scope, draft, target, last, &last_path)?;
@@ -178,10 +185,47 @@ fn compile<'a>(
     })
 }
 
+/// A rule whose last steps are `fk` with `path`.
+fn document<'a>(
+    scope: &Scope<'_>,
+    all: &[Resolved<'_>],
+    pipeline: &Pipeline,
+    target: &Target<'a>,
+) -> Option<Rule<'a>> {
+    let mut inner = Vec::new();
+    let mut before = pipeline.0.as_slice();
+    while let Some((last, rest)) = before.split_last()
+        && let Step::Fk(fk) = &last.step
+        && let Some(json_path) = &fk.path
+    {
+        let item = format!("{}[{}]", target.path, rest.len());
+        if last.on_error.is_some() {
+            return scope.problem(&format!("{item}.on_error"), "fk has orphan instead");
+        }
+        inner.push((fk, json_path.as_str(), format!("{item}.fk")));
+        before = rest;
+    }
+    inner.reverse();
+    let path = inner.first().map(|(.., path)| path.clone())?;
+    let place = document::Place {
+        all,
+        column: target.column,
+        pipeline_path: &target.path,
+    };
+    let document = document::compile(scope, &place, before, &inner)?;
+    Some(Rule {
+        column: target.column,
+        columns: document.draft.columns.clone(),
+        mentioned: document.draft.mentioned.clone(),
+        path,
+        value: RuleValue::Document(Box::new(document)),
+    })
+}
+
 /// A rule that ends in `fk` with `each`.
 fn each<'a>(
     scope: &Scope<'_>,
-    (entity, all): (&Resolved<'_>, &[Resolved<'_>]),
+    all: &[Resolved<'_>],
     rule: &FkRule<'_>,
     target: &Target<'a>,
 ) -> Option<Rule<'a>> {
@@ -191,7 +235,6 @@ fn each<'a>(
         return scope.problem(&step.path, words);
     }
     let place = gather::Place {
-        entity,
         all,
         column: target.column,
         path: rule.path.clone(),
@@ -255,7 +298,7 @@ fn polymorphic_part<'a>(
 /// A rule that is nothing but `array_agg`.
 fn gathered<'a>(
     scope: &Scope<'_>,
-    (entity, all): (&Resolved<'_>, &[Resolved<'_>]),
+    all: &[Resolved<'_>],
     (entry, rule): (&StepEntry, &ArrayAgg),
     target: &Target<'a>,
 ) -> Option<Rule<'a>> {
@@ -264,7 +307,6 @@ fn gathered<'a>(
         return scope.problem(&format!("{}[0].on_error", target.path), words);
     }
     let place = gather::Place {
-        entity,
         all,
         column: target.column,
         path: format!("{}[0].array_agg", target.path),
@@ -277,6 +319,20 @@ fn gathered<'a>(
         path: place.path,
         value: RuleValue::Array(Box::new(gathered)),
     })
+}
+
+/// An array of texts as the destination's own: `text[]` and `varchar[]` differ in their binary form.
+fn of_element(draft: Draft, column: &Column) -> Draft {
+    match &draft.ty {
+        Ty::Array(element) if matches!(**element, Ty::Text(_)) && draft.agent.is_empty() => {
+            let (sql, ty) = (
+                format!("({})::{}", draft.sql, column.ty.base),
+                draft.ty.clone(),
+            );
+            draft.becomes(sql, ty)
+        }
+        _ => draft,
+    }
 }
 
 /// Brings a value to the destination's type; the last step's `on_error` covers it.
@@ -296,7 +352,7 @@ fn assign(
     let column = target.column;
     let result = convert(draft, &Ty::of(&column.ty), &fit);
     let named = |message| format!("destination column is {}: {message}", column.ty.sql);
-    let draft = scope.noted(&target.path, result.map_err(named))?;
+    let draft = of_element(scope.noted(&target.path, result.map_err(named))?, column);
     let sets_null = |step: &super::super::compiled::AgentStep| step.on_error == RowAction::SetNull;
     if column.not_null
         && let Some(step) = draft.agent.iter().find(|step| sets_null(step))

@@ -2,16 +2,16 @@
 
 use super::super::catalog::Table;
 use super::super::compiled::{
-    CompiledEntity, Fault, IdCall, IdRule, KeyPart, OrphanAction, OrphanCheck, ParentRef, ReadRule,
-    SelfReference, ValueRule, WriteColumn,
+    CompiledEntity, Fault, IdCall, IdRule, KeyPart, LateReference, OrphanCheck, ParentRef,
+    ReadRule, ValueRule, WriteColumn,
 };
 use super::super::rules::{Draft, DraftFault, Fit, Scope, Ty, convert};
 use super::column::{self, Rule, RuleValue};
 use super::fields::Fields;
-use super::reference::Reference;
 use super::resolve::Resolved;
 use super::{Context, conflict, coverage, faults, hash, joins, key, like, matching, needs};
 
+mod references;
 mod shapes;
 
 /// Compiles an entity. `None` with problems noted.
@@ -65,6 +65,7 @@ pub(super) fn compile<'a>(
     for rule in &rules {
         parts.write_rule(entity, rule);
     }
+    let knot = parts.knot(&scope, entity, &id);
     let (fields, fault_field, drafts) = parts.finish_fields(&scope, entity);
     let (verdicts, orphans) = (faults::verdicts(&drafts), parts.finish_orphans(&drafts));
     if context.log.count() > before {
@@ -130,7 +131,8 @@ pub(super) fn compile<'a>(
         faults: verdicts,
         orphans,
         parents: parts.parents,
-        self_references: parts.self_references,
+        late: parts.late,
+        knot,
         snapshot,
         on_row_error: entity.row_action(),
         settings: entity.settings.clone(),
@@ -148,7 +150,7 @@ struct Assembly {
     drafts: Vec<DraftFault>,
     orphans: Vec<(OrphanCheck, Option<Fault>)>,
     parents: Vec<ParentRef>,
-    self_references: Vec<SelfReference>,
+    late: Vec<LateReference>,
 }
 
 impl Assembly {
@@ -168,7 +170,7 @@ impl Assembly {
             drafts: Vec::new(),
             orphans: Vec::new(),
             parents: Vec::new(),
-            self_references: Vec::new(),
+            late: Vec::new(),
         })
     }
 
@@ -234,8 +236,9 @@ impl Assembly {
         match &rule.value {
             RuleValue::Draft(draft) => self.write_draft(&rule.column.name, draft),
             RuleValue::Reference(reference) => self.write_reference(entity, rule, reference),
-            RuleValue::Polymorphic(reference) => self.write_choice(&rule.column.name, reference),
-            RuleValue::Array(gathered) => self.write_array(&rule.column.name, gathered),
+            RuleValue::Polymorphic(reference) => self.write_choice(entity, rule, reference),
+            RuleValue::Array(gathered) => self.write_array(entity, rule, gathered),
+            RuleValue::Document(document) => self.write_document(entity, rule, document),
         }
     }
 
@@ -255,95 +258,6 @@ impl Assembly {
             }
         };
         self.columns.push(WriteColumn::new(column, value));
-    }
-
-    fn write_reference(&mut self, entity: &Resolved<'_>, rule: &Rule<'_>, reference: &Reference) {
-        let column = rule.column.name.clone();
-        // A field that the agent may set to NULL is nobody else's.
-        let is_own = reference
-            .orphan
-            .as_ref()
-            .is_some_and(|one| one.fault.is_none());
-        let parts: Vec<KeyPart> = match &reference.kept {
-            // A kept integer reads the same in both widths: one field serves value and key.
-            Some(kept) if kept.ty.is_integer() && kept.agent.is_empty() => {
-                vec![self.part(kept, is_own)]
-            }
-            Some(_) | None => {
-                let all = reference.parts.iter();
-                all.map(|part| self.part(part, is_own)).collect()
-            }
-        };
-        self.note_orphan(reference, &parts);
-        match (&reference.kept, parts.first()) {
-            (Some(draft), Some(part)) if is_own => self.write_field(&column, draft, part.field),
-            (Some(draft), _) => self.write_draft(&column, draft),
-            (None, _) => {
-                let call = IdCall {
-                    entity: reference.named.clone(),
-                    parts: parts.clone(),
-                };
-                self.columns
-                    .push(WriteColumn::new(&column, ValueRule::Id(call)));
-            }
-        }
-        if reference.parent == entity.name() {
-            self.self_references.push(SelfReference {
-                column,
-                path: rule.path.clone(),
-            });
-        } else {
-            self.parents.push(ParentRef {
-                entity: reference.parent.clone(),
-                column,
-                parts,
-                is_each: false,
-            });
-        }
-    }
-
-    /// A part of a key and its field, shared with equal expressions or its own.
-    fn part(&mut self, draft: &Draft, is_own: bool) -> KeyPart {
-        let (sql, text) = key::text_of(draft);
-        let field = if is_own {
-            self.fields.push(sql)
-        } else {
-            self.fields.index(&sql)
-        };
-        KeyPart { field, text }
-    }
-
-    fn note_orphan(&mut self, reference: &Reference, parts: &[KeyPart]) {
-        let (Some(orphan), [part]) = (&reference.orphan, parts) else {
-            return;
-        };
-        let check = OrphanCheck {
-            entity: reference.parent.clone(),
-            part: *part,
-            keys: orphan.keys.clone(),
-            exists: orphan.exists.clone(),
-            action: OrphanAction::SetNull,
-        };
-        self.orphans.push((check, orphan.fault.clone()));
-    }
-
-    /// The agent's orphan checks, each with the bit of its verdict.
-    fn finish_orphans(&mut self, drafts: &[DraftFault]) -> Vec<OrphanCheck> {
-        let bit = |fault: &Fault| {
-            drafts
-                .iter()
-                .position(|draft| draft.condition.is_none() && draft.fault == *fault)
-        };
-        std::mem::take(&mut self.orphans)
-            .into_iter()
-            .filter_map(|(check, fault)| match fault {
-                None => Some(check),
-                Some(fault) => Some(OrphanCheck {
-                    action: OrphanAction::Fault(bit(&fault)?),
-                    ..check
-                }),
-            })
-            .collect()
     }
 
     /// The SELECT's fields with the checks behind them.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::compiled::{
-    AgentOp, CompiledEntity, Digest, Fault, IdCall, IdRule, KeyPart, OrphanAction, REDACTED,
-    RowAction, ValueRule, WriteColumn,
+    AgentOp, CompiledEntity, Digest, DocumentCall, Fault, IdCall, IdRule, JsonStep, KeyPart,
+    OrphanAction, REDACTED, RowAction, ValueRule, WriteColumn,
 };
 
 /// What the SELECT and the agent do for an entity.
@@ -125,6 +125,7 @@ fn column_words(entity: &CompiledEntity, column: &WriteColumn) -> Vec<String> {
         ValueRule::Field(field) | ValueRule::Steps { field, .. } => vec![*field],
         ValueRule::Id(call) => call.parts.iter().map(|part| part.field).collect(),
         ValueRule::Ids(call) => vec![call.part.field],
+        ValueRule::Document(call) => vec![call.field],
         ValueRule::FirstId(calls) => {
             let parts = calls.iter().flat_map(|call| &call.parts);
             parts.map(|part| part.field).collect()
@@ -154,6 +155,7 @@ fn value_words(value: &ValueRule) -> Vec<String> {
             vec![format!("the first of: {}", words.join(", "))]
         }
         ValueRule::Ids(call) => vec![format!("ids of {} {}", call.entity, name(call.part.field))],
+        ValueRule::Document(call) => document_words(call),
         ValueRule::Steps { field, steps } => {
             let mut words = vec![name(*field)];
             words.extend(steps.iter().map(|step| match step.op.can_fail() {
@@ -166,6 +168,25 @@ fn value_words(value: &ValueRule) -> Vec<String> {
             words
         }
     }
+}
+
+fn document_words(call: &DocumentCall) -> Vec<String> {
+    let places = call.references.iter().map(|reference| {
+        let path: String = reference
+            .path
+            .iter()
+            .map(|step| match step {
+                JsonStep::Item(name) => format!(".{name}"),
+                JsonStep::Each => "[*]".to_owned(),
+            })
+            .collect();
+        let found = name(reference.found);
+        match &reference.entity {
+            Some(entity) => format!("${path} becomes the id of {entity} that {found} finds"),
+            None => format!("${path} stays where {found} finds it"),
+        }
+    });
+    std::iter::once(name(call.field)).chain(places).collect()
 }
 
 fn call_words(call: &IdCall) -> String {

@@ -8,7 +8,7 @@ use super::super::rules::{
 };
 use super::elements::Elements;
 use super::resolve::Resolved;
-use super::{key, orphan, reference};
+use super::{by, key, orphan, reference};
 
 /// A compiled array.
 pub(super) struct Gathered {
@@ -26,15 +26,18 @@ pub(super) struct References {
     pub named: String,
     /// How a key of the array reads as text.
     pub text: KeyText,
+    /// How many columns a key has; of several, the texts are a JSON array.
+    pub width: usize,
     /// The keys become ids; else they are written as they are.
     pub is_id: bool,
     /// SQL of the number of elements whose row is not there.
     pub dropped: Option<String>,
+    /// The parent may come later.
+    pub is_deferred: bool,
 }
 
 /// Where an array is made.
 pub(super) struct Place<'a> {
-    pub entity: &'a Resolved<'a>,
     pub all: &'a [Resolved<'a>],
     /// The destination column.
     pub column: &'a Column,
@@ -106,7 +109,11 @@ pub(super) fn each(
     };
     let mut element = Draft::new("src.v", from.alone());
     element.is_deterministic = draft.is_deterministic;
-    let mut gathered = references(scope, place, (element, &to), (fk, &place.path), &elements)?;
+    if fk.cols.is_some() {
+        return scope.problem(&place.path, "with each, fk takes no cols");
+    }
+    let given = vec![element];
+    let mut gathered = references(scope, place, (given, &to), (fk, &place.path), &elements)?;
     let array = &mut gathered.draft;
     array.sql = format!(
         "(CASE WHEN {} IS NOT NULL THEN {} END)",
@@ -192,13 +199,30 @@ fn values(
             "fk has orphan instead",
         );
     }
+    if let Some((fk, columns)) = fk.and_then(|fk| Some((fk, fk.cols.as_ref()?))) {
+        if !before.is_empty() {
+            return inner.problem(&last_path, "with cols, fk is the first and only step");
+        }
+        let given = columns.iter().enumerate();
+        let given: Option<Vec<Draft>> = given
+            .map(|(at, name)| inner.column_value(name, &format!("{last_path}.cols[{at}]")))
+            .collect();
+        return references(
+            inner,
+            place,
+            (given?, &element),
+            (fk, &last_path),
+            &elements,
+        );
+    }
     let draft = value_of(inner, if fk.is_some() { before } else { steps }, &path)?;
     if let Some(step) = draft.agent.first() {
         let words = "runs in the agent and cannot stand inside array_agg; use sql";
         return inner.problem(&step.path, words);
     }
     if let Some(fk) = fk {
-        return references(inner, place, (draft, &element), (fk, &last_path), &elements);
+        let given = vec![draft];
+        return references(inner, place, (given, &element), (fk, &last_path), &elements);
     }
     let fit = Fit {
         unfit: last.on_error.as_ref().unwrap_or(inner.on_row_error),
@@ -228,35 +252,45 @@ fn values(
 fn references(
     inner: &Scope<'_>,
     place: &Place<'_>,
-    (draft, element): (Draft, &Ty),
+    (given, element): (Vec<Draft>, &Ty),
     (fk, path): (&Fk, &str),
     elements: &Elements,
 ) -> Option<Gathered> {
+    if fk.path.is_some() {
+        return inner.problem(&format!("{path}.path"), "an element of an array is no JSON");
+    }
     let parent = place
         .all
         .iter()
         .find(|entity| entity.name() == &*fk.entity)?;
-    if parent.name() == place.entity.name() {
-        let words = "an array of references to the entity's own rows is not supported yet";
-        return inner.problem(path, words);
-    }
-    if !fk.by.is_empty() {
-        let words = "an element of an array refers by the key; by is not supported yet here";
-        return inner.problem(&format!("{path}.by"), words);
-    }
     let (keys, id) = (parent.key.as_ref()?, parent.id.as_ref()?);
-    let ([key], None) = (keys.as_slice(), &fk.cols) else {
-        return inner.problem(
-            path,
-            "an element of an array cannot refer to a key of several columns",
-        );
+    let is_set = by::all_set(&given);
+    let mut faults: Vec<DraftFault> = given
+        .iter()
+        .flat_map(|part| elements.lift(&part.faults))
+        .collect();
+    let (parts, exists) = if fk.by.is_empty() {
+        if given.len() != keys.len() {
+            let words = format!(
+                "the key of {} has {} column(s), here are {}; name them all in cols",
+                parent.name(),
+                keys.len(),
+                given.len()
+            );
+            return inner.problem(path, words);
+        }
+        for (part, key) in given.iter().zip(keys) {
+            inner.noted(path, reference::same_text(part, key, parent.name()))?;
+        }
+        let exists = orphan::exists(inner.table, parent, keys, &given);
+        (given, exists)
+    } else {
+        let parts = by::find(inner, parent, keys, &given, (&fk.by, path))?;
+        let exists = parts
+            .first()
+            .map(|part| format!("{} IS NOT NULL", part.sql));
+        (parts, exists)
     };
-    inner.noted(path, reference::same_text(&draft, key, parent.name()))?;
-    let parts = [draft];
-    let exists = orphan::exists(inner.table, parent, keys, &parts);
-    let [draft] = parts;
-    let is_set = format!("{} IS NOT NULL", draft.sql);
-    let mut faults = elements.lift(&draft.faults);
     let mut dropped = None;
     let mut is_kept = is_set.clone();
     if let Some(exists) = exists {
@@ -290,9 +324,13 @@ fn references(
             }),
         }
     }
+    let width = parts.len();
     let (value, text, array, is_id) = match id {
         IdRule::Uuid5 { .. } if *element == Ty::Uuid => {
-            let (sql, text) = key::text_of(&draft);
+            let (sql, text) = match parts.as_slice() {
+                [part] => key::text_of(part),
+                several => (key::record_id(several), KeyText::Text),
+            };
             (sql, text, array_of(text), true)
         }
         IdRule::Uuid5 { .. } => {
@@ -310,6 +348,7 @@ fn references(
                 path,
                 is_asked: false,
             };
+            let draft = parts.into_iter().next()?;
             let value = inner.noted(path, convert(draft, element, &fit))?;
             faults.extend(elements.lift(&value.faults));
             let (_, text) = key::text_of(&value);
@@ -331,8 +370,10 @@ fn references(
         parent: parent.name().to_owned(),
         named: parent.named().to_owned(),
         text,
+        width,
         is_id,
         dropped,
+        is_deferred: fk.deferred == Some(true),
     };
     Some(Gathered {
         draft: array,

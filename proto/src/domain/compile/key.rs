@@ -140,6 +140,18 @@ pub(super) fn text_of(draft: &Draft) -> (String, KeyText) {
     }
 }
 
+/// SQL of the record id of a key of several columns: a JSON array of their texts.
+pub(super) fn record_id(parts: &[Draft]) -> String {
+    let texts: Vec<String> = parts
+        .iter()
+        .map(|part| match text_of(part) {
+            (sql, KeyText::Text) => format!("to_json({sql})::text"),
+            (sql, _) => format!("to_json(({sql})::text)::text"),
+        })
+        .collect();
+    format!("('[' || {} || ']')", texts.join(" || ',' || "))
+}
+
 /// A key column as the reader has it, and the SQL of its field.
 pub(super) fn column(column: &Column) -> (KeyColumn, String) {
     let sql = format!("src.{}", quote_ident(&column.name));

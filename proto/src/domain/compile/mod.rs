@@ -8,6 +8,7 @@ mod by;
 mod column;
 mod conflict;
 mod coverage;
+mod document;
 mod elements;
 mod entity;
 mod explain;
@@ -121,6 +122,7 @@ fn all_entities(context: &Context<'_>) -> Option<Vec<CompiledEntity>> {
         .map(|(index, entity)| resolve::resolve(context, index, entity))
         .collect();
     shared::settle(context, &mut resolved);
+    needs::tie(&mut resolved);
     let compiled: Vec<Option<CompiledEntity>> = resolved
         .iter()
         .map(|entity| entity::compile(context, &resolved, entity))
@@ -155,7 +157,9 @@ fn ordered(context: &Context<'_>, resolved: &[Resolved<'_>]) -> Option<Vec<usize
                     None => String::new(),
                 };
                 let words = cycle.describe(&names);
-                context.log.add(path, format!("cyclic dependency: {words}"));
+                let message =
+                    format!("cyclic dependency: {words}; a reference in it may say deferred: true");
+                context.log.add(path, message);
             }
             None
         }

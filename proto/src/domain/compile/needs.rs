@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::catalog::TableName;
+use super::super::graph;
 use super::super::plan::{Entity, Ordered, Step};
 use super::super::rules::{EntityRows, Others};
 use super::resolve::Resolved;
@@ -23,7 +24,9 @@ pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
     }
     for (_, pipeline) in entity.entity.transformation_rules.iter() {
         pipeline.walk(&mut |entry| {
-            if let Step::Fk(fk) = &entry.step {
+            if let Step::Fk(fk) = &entry.step
+                && fk.deferred != Some(true)
+            {
                 behind_keys.push(fk.entity.0.as_str());
             }
         });
@@ -32,6 +35,39 @@ pub(super) fn dependencies<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
         .into_iter()
         .filter(|name| *name != entity.name());
     explicit.chain(others).collect()
+}
+
+/// Names of the entities whose rows may come later than those that refer to them.
+fn deferred<'a>(entity: &'a Resolved<'_>) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    for (_, pipeline) in entity.entity.transformation_rules.iter() {
+        pipeline.walk(&mut |entry| {
+            if let Step::Fk(fk) = &entry.step
+                && fk.deferred == Some(true)
+            {
+                names.insert(fk.entity.0.as_str());
+            }
+        });
+    }
+    names
+}
+
+/// Tells every entity which others wait for it while it waits for them, by a deferred reference.
+pub(super) fn tie(all: &mut [Resolved<'_>]) {
+    let names: Vec<String> = all.iter().map(|entity| entity.name().to_owned()).collect();
+    let edges: Vec<Vec<usize>> = all
+        .iter()
+        .map(|entity| {
+            let before = dependencies(entity).into_iter().chain(deferred(entity));
+            let place = |name: &str| names.iter().position(|known| known == name);
+            before.filter_map(place).collect()
+        })
+        .collect();
+    for (entity, knot) in all.iter_mut().zip(graph::knots(&edges)) {
+        if knot.len() > 1 {
+            entity.knot = knot.into_iter().map(|at| names[at].clone()).collect();
+        }
+    }
 }
 
 /// What rules can look at beside their own row.

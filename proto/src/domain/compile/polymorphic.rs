@@ -204,6 +204,13 @@ pub(super) fn id(scope: &Scope<'_>, place: &Place<'_>, reference: Reference) -> 
                 };
                 let value = scope.noted(path, convert(part.clone(), &column, &fit))?;
                 faults.extend(value.faults.iter().cloned());
+                if entity == place.entity.name() || place.entity.knot.contains(entity) {
+                    let words = format!(
+                        "rows of {entity} keep their ids: which references to them are settled after the load \
+                         could not be told from those to others; give them new ids"
+                    );
+                    return scope.problem(path, words);
+                }
                 kept.push(value.sql);
             }
             IdRule::None { .. } => {
@@ -287,9 +294,6 @@ fn kinds<'a>(
     for (label, entity) in declared.types.iter() {
         let at = format!("{path}.types.{label}");
         let target = place.all.iter().find(|other| other.name() == entity.0)?;
-        if target.name() == place.entity.name() {
-            return scope.problem(&at, "a reference to the entity itself is not supported yet");
-        }
         let test = match table {
             None => format!("{} = {}", named.text_sql(), quote_literal(label)),
             Some(table) => {

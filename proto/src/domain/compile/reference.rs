@@ -21,6 +21,8 @@ pub(super) struct Reference {
     pub faults: Vec<DraftFault>,
     /// The orphan's, where the agent looks.
     pub orphan: Option<Orphan>,
+    /// The parent may come later.
+    pub is_deferred: bool,
 }
 
 /// An orphan check of the agent.
@@ -152,6 +154,7 @@ fn finish(
         kept,
         faults,
         orphan,
+        is_deferred: rule.fk.deferred == Some(true),
     })
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Resolved<'a> {
     pub is_unmapped_ignored: bool,
     pub on_row_error: Unfit,
     pub settings: EntitySettings,
+    /// Entities that wait for it while it waits for them, itself among them; none where none do.
+    pub knot: Vec<String>,
 }
 
 impl Resolved<'_> {
@@ -88,6 +90,7 @@ pub(super) fn resolve<'a>(context: &Context<'a>, index: usize, entity: &'a Entit
             Some(OnRowError::Quarantine) | None => Unfit::Quarantine,
         },
         settings: settings(entity, defaults),
+        knot: Vec::new(),
         path,
     }
 }

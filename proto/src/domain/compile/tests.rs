@@ -40,6 +40,7 @@ fn field<'a>(entity: &'a CompiledEntity, column: &str) -> &'a str {
         ValueRule::Id(call) => &entity.read.fields[call.parts[0].field],
         ValueRule::FirstId(calls) => &entity.read.fields[calls[0].parts[0].field],
         ValueRule::Ids(call) => &entity.read.fields[call.part.field],
+        ValueRule::Document(call) => &entity.read.fields[call.field],
     }
 }
 
@@ -198,7 +199,8 @@ fn self_references_are_settled_after_the_load() {
     let offices = entity(&clinic(), "offices");
     assert!(offices.parents.is_empty());
     assert!(offices.dependencies.is_empty());
-    assert_eq!(offices.self_references[0].column, "parent_id");
+    assert_eq!(offices.late[0].column, "parent_id");
+    assert_eq!(offices.knot, ["offices"]);
 }
 
 #[test]

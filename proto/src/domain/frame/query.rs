@@ -89,7 +89,7 @@ pub enum Query {
         /// All partitions of all active entities.
         partitions: Vec<NewPartition>,
     },
-    /// Settles self references of an entity whose rows are all there.
+    /// Settles the late references of a knot whose rows are all there; this entity stands for it.
     Settle {
         /// The entity.
         entity: String,

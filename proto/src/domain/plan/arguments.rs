@@ -1,7 +1,6 @@
 //! Arguments of the steps that have several.
 
 use super::declare::{choice, object, plain_choice};
-use super::later::Later;
 use super::name::{Decimal, EntityRef, Name, Sql};
 use super::ordered::{Ordered, Several};
 use super::scalar::Value;
@@ -37,17 +36,15 @@ object! {
         "cols" cols: Option<Several<Name>>,
         /// What happens where the row it refers to does not exist or is filtered out.
         "orphan" orphan: Option<Unfit>,
-        /// The reference is set after both sides are loaded.
-        #[schemars(default)]
-        "deferred" deferred: Later<bool>,
+        /// The entity it refers to may come later: both ends are looked at again once they are loaded.
+        "deferred" deferred: Option<bool>,
         /// Unique columns that are not the key of the other entity.
         #[schemars(default)]
         "by" by: Vec<Name>,
         /// Every element of an array is a reference.
         "each" each: Option<bool>,
-        /// The reference stands inside JSON.
-        #[schemars(default)]
-        "path" path: Later<String>,
+        /// Where it stands inside JSON, for instance `$.items[*].office_id`.
+        "path" path: Option<String>,
     }
 }
 

@@ -7,7 +7,7 @@ use super::scope::Scope;
 use super::texts::{as_text, in_agent};
 use super::ty::Ty;
 use crate::domain::catalog::quote_literal;
-use crate::domain::compiled::{AgentOp, AgentStep};
+use crate::domain::compiled::{AgentOp, AgentStep, JsonStep};
 use crate::domain::key::{MIGRATION_ID, RUN_NOW};
 use crate::domain::plan::{Ordered, Pipeline, Unfit};
 
@@ -162,6 +162,22 @@ fn parse_path(text: &str) -> Result<Vec<String>, String> {
     Ok(parts)
 }
 
+/// The steps of a path that may lead to every element of an array, by `[*]`.
+pub fn json_path(text: &str) -> Result<Vec<JsonStep>, String> {
+    let mut pieces = text.split("[*]");
+    let mut steps = Vec::new();
+    let items = |piece: &str| parse_path(piece).map(|all| all.into_iter().map(JsonStep::Item));
+    steps.extend(items(pieces.next().unwrap_or_default())?);
+    for piece in pieces {
+        steps.push(JsonStep::Each);
+        steps.extend(items(&format!("${piece}"))?);
+    }
+    if steps.is_empty() {
+        return Err("the JSON as a whole is no reference; read it by json_get".to_owned());
+    }
+    Ok(steps)
+}
+
 /// The first part of a path and what is behind it.
 fn next_part(text: &str) -> Option<(String, &str)> {
     if let Some(inner) = text.strip_prefix('[') {
@@ -186,6 +202,20 @@ fn next_part(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_may_lead_to_every_element() {
+        let item = |name: &str| JsonStep::Item(name.to_owned());
+        let lines = json_path("$.lines[*].office[0][*]").unwrap();
+        let each = JsonStep::Each;
+        assert_eq!(
+            lines,
+            [item("lines"), each.clone(), item("office"), item("0"), each]
+        );
+        for bad in ["$", "[*]", "$.a[*", "$.a[*]b", "a[*]"] {
+            assert!(json_path(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn paths_are_names_and_numbers() {

@@ -31,6 +31,7 @@ mod when;
 pub use convert::{Fit, convert};
 pub use draft::{Draft, DraftFault};
 pub use edits::regex_probe;
+pub use jsons::json_path;
 pub use literal::literal;
 pub use lookup::{EntityRows, Others, equal, missing, named};
 pub use phone::PHONE_REGIONS;

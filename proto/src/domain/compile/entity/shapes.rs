@@ -1,13 +1,25 @@
 //! Columns that are written from more than one row, or from one of several references.
 
-use super::super::super::compiled::{IdCall, IdsCall, KeyPart, ParentRef, ValueRule, WriteColumn};
+use super::super::super::compiled::{
+    DocumentCall, IdCall, IdsCall, KeyPart, KeyText, RefShape, ValueRule, WriteColumn,
+};
+use super::super::column::Rule;
+use super::super::document::Document;
 use super::super::gather::Gathered;
 use super::super::polymorphic;
+use super::super::resolve::Resolved;
 use super::Assembly;
+use super::references::Referred;
 
 impl Assembly {
     /// An array of child rows.
-    pub(super) fn write_array(&mut self, column: &str, gathered: &Gathered) {
+    pub(super) fn write_array(
+        &mut self,
+        entity: &Resolved<'_>,
+        rule: &Rule<'_>,
+        gathered: &Gathered,
+    ) {
+        let column = &rule.column.name;
         let field = self.fields.index(&gathered.draft.sql);
         let Some(references) = &gathered.references else {
             return self.write_field(column, &gathered.draft, field);
@@ -24,6 +36,7 @@ impl Assembly {
             let call = IdsCall {
                 entity: references.named.clone(),
                 part,
+                width: references.width,
                 dropped,
             };
             self.columns
@@ -31,25 +44,74 @@ impl Assembly {
         } else {
             self.write_field(column, &gathered.draft, field);
         }
-        self.parents.push(ParentRef {
-            entity: references.parent.clone(),
-            column: column.to_owned(),
-            parts: vec![part],
-            is_each: true,
-        });
+        self.refer(
+            entity,
+            Referred {
+                entity: &references.parent,
+                rule,
+                parts: vec![part],
+                shape: RefShape::Each,
+                is_deferred: references.is_deferred,
+            },
+        );
+    }
+
+    /// JSON in which references stand.
+    pub(super) fn write_document(
+        &mut self,
+        entity: &Resolved<'_>,
+        rule: &Rule<'_>,
+        document: &Document,
+    ) {
+        let mut references = Vec::new();
+        for inner in &document.references {
+            let mut reference = inner.reference.clone();
+            reference.found = self.fields.index(&inner.found);
+            let part = KeyPart {
+                field: reference.found,
+                text: KeyText::Text,
+            };
+            self.refer(
+                entity,
+                Referred {
+                    entity: &inner.parent,
+                    rule,
+                    parts: vec![part],
+                    shape: RefShape::Document(reference.path.clone()),
+                    is_deferred: inner.is_deferred,
+                },
+            );
+            references.push(reference);
+        }
+        let call = DocumentCall {
+            field: self.fields.index(&document.draft.sql),
+            is_jsonb: document.is_jsonb,
+            references,
+        };
+        self.columns.push(WriteColumn::new(&rule.column.name, ValueRule::Document(call)));
     }
 
     /// A reference whose target differs by row.
-    pub(super) fn write_choice(&mut self, column: &str, reference: &polymorphic::Reference) {
+    pub(super) fn write_choice(
+        &mut self,
+        entity: &Resolved<'_>,
+        rule: &Rule<'_>,
+        reference: &polymorphic::Reference,
+    ) {
+        let column = &rule.column.name;
         let mut calls = Vec::new();
         for target in &reference.targets {
             let parts = vec![self.part(&target.part, false)];
-            self.parents.push(ParentRef {
-                entity: target.entity.clone(),
-                column: column.to_owned(),
-                parts: parts.clone(),
-                is_each: false,
-            });
+            self.refer(
+                entity,
+                Referred {
+                    entity: &target.entity,
+                    rule,
+                    parts: parts.clone(),
+                    shape: RefShape::Row,
+                    is_deferred: false,
+                },
+            );
             calls.push(IdCall {
                 entity: target.named.clone(),
                 parts,

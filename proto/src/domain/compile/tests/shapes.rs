@@ -5,16 +5,20 @@ use crate::domain::catalog::{Catalog, Probed};
 use crate::domain::key::{KeyRange, RunConstants};
 
 mod arrays;
+mod documents;
 mod polymorphic;
 mod together;
 
 /// Compiles the clinic with some text in the place of another; free SQL has the listed types, and is
 /// boolean otherwise.
-fn compiled(edits: &[(&str, &str)], types: &[(&str, &str)]) -> Result<CompiledPlan, Vec<Problem>> {
+pub(super) fn compiled(
+    edits: &[(&str, &str)],
+    types: &[(&str, &str)],
+) -> Result<CompiledPlan, Vec<Problem>> {
     compiled_to(edits, types, |_, _| ())
 }
 
-fn compiled_to(
+pub(super) fn compiled_to(
     edits: &[(&str, &str)],
     types: &[(&str, &str)],
     change: impl Fn(&mut Catalog, &mut Catalog),

@@ -8,8 +8,13 @@ fn what_postgres_says_better_is_sql() {
     let cases = [
         (
             "[{col: side}, nfc]",
-            "(CASE WHEN getdatabaseencoding() = 'UTF8' THEN normalize(src.\"side\", NFC) \
-             ELSE src.\"side\" END)",
+            "(CASE WHEN getdatabaseencoding() <> 'UTF8' THEN src.\"side\" WHEN strpos(src.\"side\", \
+             chr(CASE WHEN getdatabaseencoding() = 'UTF8' THEN 4519 ELSE 32 END)) = 0 \
+             THEN normalize(src.\"side\", NFC) ELSE (SELECT string_agg(normalize(part.v, NFC), \
+             chr(CASE WHEN getdatabaseencoding() = 'UTF8' THEN 4519 ELSE 32 END) ORDER BY part.n) \
+             FROM unnest(string_to_array(src.\"side\", \
+             chr(CASE WHEN getdatabaseencoding() = 'UTF8' THEN 4519 ELSE 32 END))) \
+             WITH ORDINALITY AS part(v, n)) END)",
         ),
         (
             "[{col: side}, {pad: {to: 8, with: \"0'\"}}]",

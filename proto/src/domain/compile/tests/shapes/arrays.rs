@@ -61,7 +61,7 @@ fn references_in_an_array_are_keys_of_rows_that_are_there() {
         .iter()
         .find(|parent| parent.column == "list")
         .unwrap();
-    assert!(parent.is_each);
+    assert_eq!(parent.shape, RefShape::Each);
 }
 
 #[test]
@@ -87,6 +87,35 @@ fn an_array_of_references_adds_its_dependency() {
         "{array_agg: {source: member, by: order_id, value: [{col: id}, {fk: {entity: offices}}]}}";
     let orders = orders(rule, "uuid[]", &[]).unwrap();
     assert!(orders.dependencies.contains(&"offices".to_owned()));
+}
+
+#[test]
+fn an_array_may_refer_to_the_entity_itself_and_is_settled_after_the_load() {
+    let rule = "{array_agg: {source: member, by: order_id, value: [{col: user_id}, {fk: {entity: orders}}]}}";
+    let orders = orders(rule, "uuid[]", &[]).unwrap();
+    assert_eq!(orders.knot, ["orders"]);
+    assert_eq!(
+        (orders.late[0].column.as_str(), &orders.late[0].shape),
+        ("list", &RefShape::Each)
+    );
+}
+
+#[test]
+fn keys_of_several_columns_are_elements_as_record_ids() {
+    let rule = "{array_agg: {source: member, by: order_id, value: [{fk: {entity: jaws, cols: [order_id, side]}}]}}";
+    let orders = orders(rule, "uuid[]", &[]).unwrap();
+    let sql = field(&orders, "list");
+    for part in [
+        "SELECT ('[' || to_json((src.\"order_id\")::text)::text || ',' || to_json(",
+        "src.\"order_id\" IS NOT NULL AND src.\"side\" IS NOT NULL",
+    ] {
+        assert!(sql.contains(part), "{part}\n{sql}");
+    }
+    let list = orders.columns.iter().find(|column| column.name == "list");
+    let ValueRule::Ids(call) = &list.unwrap().value else {
+        panic!("{list:?}")
+    };
+    assert_eq!((call.width, call.part.text), (2, KeyText::Text));
 }
 
 #[test]
@@ -134,10 +163,16 @@ fn arrays_are_checked() {
             "are uuid",
         ),
         (
-            agg("value: [{col: user_id}, {fk: {entity: orders}}]"),
+            agg("value: [{col: user_id}, {fk: {entity: jaws}}]"),
             "uuid[]",
             ".value[1].fk",
-            "own rows",
+            "2 column(s), here are 1",
+        ),
+        (
+            agg("value: [{col: extra}, {fk: {entity: users, by: [full_name]}}]"),
+            "uuid[]",
+            ".value[1].fk.by[0]",
+            "no column",
         ),
         (
             agg("value: [{col: nothing}]"),

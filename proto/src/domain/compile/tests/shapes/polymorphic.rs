@@ -140,12 +140,6 @@ fn polymorphic_references_are_checked() {
             "names no types django",
         ),
         (
-            LABEL.replace("offices", "orders"),
-            "uuid",
-            format!("{at}.types.O"),
-            "itself",
-        ),
-        (
             LABEL.replace("offices", "jaws"),
             "uuid",
             format!("{at}.types.O"),
@@ -179,6 +173,9 @@ fn polymorphic_references_are_checked() {
         &format!("{TOTAL}\n    placed_on: [{{polymorphic: subject, part: type}}]"),
     );
     assert!(plan::parse(&text).is_err(), "a column twice");
+    let own = orders(&LABEL.replace("offices", "orders"), "uuid").unwrap();
+    assert_eq!(own.knot, ["orders"]);
+    assert_eq!(own.late[0].column, "subject_id");
     let none = compiled(&[("[{col: total}]", "[{polymorphic: subject}]")], &[]).unwrap_err();
     problems::expect(
         &none,

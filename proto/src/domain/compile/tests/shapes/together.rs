@@ -51,7 +51,8 @@ fn references_to_rows_with_shared_ids_are_named_by_who_made_the_ids() {
         panic!("{many:?}")
     };
     assert_eq!(call.entity, "users");
-    let is_parent = |parent: &ParentRef| parent.entity == "badges" && parent.is_each;
+    let is_parent =
+        |parent: &ParentRef| parent.entity == "badges" && parent.shape == RefShape::Each;
     assert!(many.parents.iter().any(is_parent));
 }
 
