@@ -35,6 +35,7 @@ fn run(entities: Vec<EntityWork>, lanes: usize) -> RunWork {
     RunWork {
         entities,
         lanes,
+        source_watch: Step::Done,
         foreign_keys: Step::OPEN,
         finish: Step::OPEN,
     }

@@ -1,8 +1,10 @@
 //! The source database: catalogs, samples, snapshots and rows. Everything here is read-only.
 
 pub mod activity;
+pub mod baseline;
 pub mod catalog;
 pub mod check;
+pub mod frozen;
 pub mod isolate;
 pub mod parents;
 pub mod read;

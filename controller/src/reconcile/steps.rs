@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{Assignment, Query, QueryAnswer};
 use proto::lease::{Assigned, LeaseError, LeaseStore, PartitionKey};
@@ -132,6 +133,11 @@ impl<L: LeaseStore> Reconciler<L> {
             Action::RebuildKeys(entity) => Query::RebuildKeys {
                 entity: entity.clone(),
             },
+            Action::WatchSource => Query::WatchSource {
+                migration_id: self.job.migration.id,
+                tables: self.job.source_tables(),
+                is_end: true,
+            },
             Action::RebuildForeignKeys => Query::RebuildForeignKeys,
             Action::Finish => Query::FinishRun {
                 migration_id: self.job.migration.id,
@@ -240,6 +246,9 @@ impl<L: LeaseStore> Reconciler<L> {
                 if let Some(step) = self.run.step_mut(&action) {
                     *step = Step::Done;
                 }
+                if action == Action::WatchSource {
+                    return self.job.held(ConsistencyHeld::Frozen).await;
+                }
                 let QueryAnswer::Settled(reports) = answer else {
                     return Ok(());
                 };
@@ -254,7 +263,10 @@ impl<L: LeaseStore> Reconciler<L> {
         warn!(?action, reason = %failure, "a step failed");
         let entity = match &action {
             Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
-            Action::Assign(_) | Action::RebuildForeignKeys | Action::Finish => None,
+            Action::Assign(_)
+            | Action::WatchSource
+            | Action::RebuildForeignKeys
+            | Action::Finish => None,
         };
         let failed = self.run.step_mut(&action).map_or(0, |step| step.tries()) + 1;
         let delay = self.backoff.delay(failed, rand::random());

@@ -4,6 +4,7 @@
 //! data: it is stored, hashed and sent to agents as it is. Its [`CODEC_VERSION`] is part of every
 //! entity hash, so that an agent which would read it differently refuses it.
 
+mod consistency;
 mod target;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
+pub use consistency::{Consistency, ConsistencyHeld};
 pub use target::{ConflictRule, IdRule, MatchRule};
 
 mod shapes;
@@ -39,16 +41,6 @@ pub struct CompiledPlan {
     pub limits: Limits,
     /// Every entity in topological order (`dependency_order` = index + 1), inactive ones included.
     pub entities: Vec<CompiledEntity>,
-}
-
-/// `defaults.consistency` of the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Consistency {
-    /// Every row is read under one exported snapshot.
-    Snapshot,
-    /// Every statement reads what is committed when it starts: no point in time.
-    None,
 }
 
 /// `limits` of the plan.

@@ -80,9 +80,8 @@ pub fn compile(
         destination: plan.destination.connection.to_string(),
         consistency: match defaults.consistency {
             Some(ReadConsistency::None) => Consistency::None,
-            Some(ReadConsistency::Snapshot | ReadConsistency::Frozen) | None => {
-                Consistency::Snapshot
-            }
+            Some(ReadConsistency::Frozen) => Consistency::Frozen,
+            Some(ReadConsistency::Snapshot) | None => Consistency::Snapshot,
         },
         limits: Limits {
             parallel_partitions: limits

@@ -72,7 +72,7 @@ choice! {
         /// One point in time (default).
         Snapshot = "snapshot";
         /// Nobody writes, which is checked.
-        Frozen = "frozen", later;
+        Frozen = "frozen";
         /// Nothing.
         None = "none";
     }

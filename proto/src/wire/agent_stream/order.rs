@@ -106,6 +106,7 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::Prepare(_) => "prepare",
         Query::HoldSnapshot { .. } => "hold snapshot",
         Query::ShareSnapshot { .. } => "share snapshot",
+        Query::WatchSource { .. } => "watch source",
         Query::Sample { .. } => "sample",
         Query::BeginLoad { .. } => "begin load",
         Query::Settle { .. } => "settle",

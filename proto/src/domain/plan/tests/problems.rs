@@ -159,9 +159,9 @@ fn defaults_and_limits() {
         ),
         (
             defaults,
-            "consistency: frozen",
+            "consistency: thawed",
             "defaults.consistency",
-            "not supported yet",
+            "unknown word",
         ),
         (
             "version: 1",
