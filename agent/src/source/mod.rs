@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod check;
 pub mod frozen;
 pub mod isolate;
+pub mod lag;
 pub mod parents;
 pub mod read;
 pub mod redact;

@@ -166,6 +166,8 @@ impl<L: LeaseStore> Reconciler<L> {
         let Some(entity) = self.run.entity_of(partition_id) else {
             return Ok(());
         };
+        let limits = &self.job.compiled.limits;
+        let rate = share_of_rate(limits.max_rows_per_second, self.job.crew.workers());
         let (name, entity_hash) = (entity.entity.clone(), entity.entity_hash.clone());
         let Some(partition) = self.run.partition_mut(partition_id) else {
             return Ok(());
@@ -184,6 +186,7 @@ impl<L: LeaseStore> Reconciler<L> {
             entity_hash,
             range: partition.range.clone(),
             generation,
+            max_rows_per_second: rate,
         };
         let key = PartitionKey {
             migration_id,
@@ -277,5 +280,24 @@ impl<L: LeaseStore> Reconciler<L> {
         let limit = self.job.compiled.limits.max_retries;
         self.follow(consequence(entity, failure, tries, limit))
             .await
+    }
+}
+
+/// A worker's share of the rows a second; never none.
+fn share_of_rate(limit: Option<u32>, workers: usize) -> Option<u32> {
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
+    limit.map(|limit| (limit / workers).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_the_rate_and_none_is_left_without() {
+        assert_eq!(share_of_rate(None, 3), None);
+        assert_eq!(share_of_rate(Some(1000), 0), Some(1000));
+        assert_eq!(share_of_rate(Some(1000), 3), Some(333));
+        assert_eq!(share_of_rate(Some(2), 3), Some(1));
     }
 }

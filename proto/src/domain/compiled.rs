@@ -50,6 +50,12 @@ pub struct Limits {
     pub parallel_partitions: u32,
     /// Tries of one batch before its partition blocks.
     pub max_retries: u32,
+    /// Rows that are read a second, by all agents together.
+    #[serde(default)]
+    pub max_rows_per_second: Option<u32>,
+    /// Seconds that the source's replicas may lag behind.
+    #[serde(default)]
+    pub source_max_lag_seconds: Option<u32>,
 }
 
 /// One entity: how its rows are read, changed and written.

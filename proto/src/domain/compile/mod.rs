@@ -88,6 +88,8 @@ pub fn compile(
                 .parallel_partitions
                 .map_or(PARALLEL_PARTITIONS, |limit| limit.0),
             max_retries: limits.max_retries.unwrap_or(MAX_RETRIES),
+            max_rows_per_second: limits.max_rows_per_second.0,
+            source_max_lag_seconds: limits.source_max_lag_seconds.0,
         },
         entities,
     });

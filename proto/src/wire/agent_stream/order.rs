@@ -182,6 +182,7 @@ fn write_assignment(epoch: i64, assignment: &Assignment) -> pb::Assign {
         entity_hash: assignment.entity_hash.clone(),
         after: assignment.range.after.clone().map(write_key),
         upto: assignment.range.upto.clone().map(write_key),
+        max_rows_per_second: assignment.max_rows_per_second,
     }
 }
 
@@ -198,6 +199,7 @@ fn read_assignment(message: pb::Assign) -> Result<Assignment, WireError> {
             upto: upto.transpose()?,
         },
         generation: message.generation,
+        max_rows_per_second: message.max_rows_per_second,
     })
 }
 
