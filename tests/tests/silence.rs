@@ -109,6 +109,7 @@ fn entity() -> EntityContext {
         compiled,
         entity_no: 1,
         held: tokio::sync::OnceCell::new(),
+        sizer: std::sync::OnceLock::new(),
     }
 }
 
