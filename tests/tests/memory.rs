@@ -8,6 +8,7 @@ use drover_tests::pair::Pair;
 use drover_tests::pg;
 use drover_tests::proxy::Proxy;
 use tokio::process::Child;
+use tokio::time::Instant;
 
 const LIMIT_MIB: f64 = 256.0;
 const POLL: Duration = Duration::from_millis(50);
@@ -119,12 +120,11 @@ async fn nothing_piles_up_before_a_destination_that_stalls() -> Result<()> {
         .replace(&format!(":{upstream}/"), &format!(":{}/", proxy.port));
     let stall = async {
         // Once rows are on their way.
-        while pair
-            .app
-            .number("select count(*) from pg_stat_progress_copy where command = 'COPY FROM'")
-            .await?
-            == 0
-        {
+        let copies = "select count(*) from pg_stat_progress_copy \
+                      where command = 'COPY FROM' and datname = current_database()";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while pair.app.number(copies).await? == 0 {
+            ensure!(Instant::now() < deadline, "no row came");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         proxy.stall();

@@ -16,10 +16,10 @@ const COUNTED: i64 = 5_000_000;
 /// Below this a table is not cut.
 const SMALL: i64 = 160_000;
 /// Pages to look at per partition, so that the largest is not far above the mean where neighbours on a page
-/// are neighbours in key order: 1/sqrt(300) is a deviation of 6 %.
-const PAGES_PER_PART: f64 = 300.0;
+/// are neighbours in key order: 1/sqrt(500) is a deviation of 5 %.
+const PAGES_PER_PART: f64 = 500.0;
 /// Keys to take from each of them: more would tell little more.
-const KEYS_PER_PAGE: f64 = 3.0;
+const KEYS_PER_PAGE: f64 = 4.0;
 
 /// What a sample says of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +168,7 @@ mod tests {
 
     /// Rows per partition of a table whose heap is in key order or in none.
     fn sizes(keys: &[i64], (parts, per_page): (i64, usize), random: &mut StdRng) -> Vec<usize> {
-        let is_in_order = random.random();
+        let is_in_order: bool = random.random();
         let mut heap = keys.to_vec();
         if !is_in_order {
             for at in (1..heap.len()).rev() {
@@ -192,7 +192,7 @@ mod tests {
         let bounds = cut(&sample, usize::try_from(parts).unwrap());
         let mut ends: Vec<usize> = bounds
             .iter()
-            .map(|bound| keys.partition_point(|key| *key <= bound.0[0].parse().unwrap()))
+            .map(|bound| keys.partition_point(|key| *key <= bound.0[0].parse::<i64>().unwrap()))
             .collect();
         ends.push(keys.len());
         let starts = [0].into_iter().chain(ends.iter().copied());
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_largest_partition_is_at_most_a_fifth_above_the_mean_however_keys_are_spread() {
-        for seed in 0..60 {
+        for seed in 0..40 {
             let mut random = StdRng::seed_from_u64(seed);
             let parts = [2, 3, 5, 16][usize::try_from(seed).unwrap() % 4];
             let per_page = random.random_range(8..200);
