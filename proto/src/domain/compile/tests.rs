@@ -58,14 +58,14 @@ fn entities_stand_in_topological_order() {
     assert_eq!(entity(&plan, "users").dependencies, ["offices", "products"]);
     assert_eq!(entity(&plan, "members").dependencies, ["jaws", "users"]);
     assert_eq!(
-            plan.limits,
-            Limits {
-                parallel_partitions: 2,
-                max_retries: 5
-    max_rows_per_second: None,
-    source_max_lag_seconds: None,
-            }
-        );
+        plan.limits,
+        Limits {
+            parallel_partitions: 2,
+            max_retries: 5,
+            max_rows_per_second: None,
+            source_max_lag_seconds: None,
+        }
+    );
     assert_eq!(plan.consistency, Consistency::Snapshot);
 }
 

@@ -140,7 +140,7 @@ pub(super) fn assignment() -> Assignment {
         entity_hash: "h".to_owned(),
         range: range(),
         generation: 5,
-        max_rows_per_second: None,
+        max_rows_per_second: Some(5),
     }
 }
 
