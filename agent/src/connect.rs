@@ -60,6 +60,8 @@ impl Purpose {
                     ("default_transaction_read_only", "on"),
                     // Partitions are read side by side; a source is not to be loaded beyond that.
                     ("max_parallel_workers_per_gather", "0"),
+                    // Partitions are ranges of the key's index: a sort would read the whole table for each.
+                    ("enable_sort", "off"),
                     ("lock_timeout", "10000"),
                     ("idle_in_transaction_session_timeout", "0"),
                     ("TimeZone", "UTC"),

@@ -61,6 +61,7 @@ fn assignment(generation: i64) -> Assignment {
         entity_hash: String::new(),
         range: KeyRange::default(),
         generation,
+        max_rows_per_second: None,
     }
 }
 

@@ -24,5 +24,6 @@ pub mod spares;
 pub mod supervisor;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod transform;
 pub mod worker;

@@ -172,6 +172,7 @@ mod tests {
             migration_id: Uuid::nil(),
             partition_id: Uuid::nil(),
             rows_in_flight: rows,
+            throttle: None,
         }
     }
 

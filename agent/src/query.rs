@@ -15,7 +15,7 @@ use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
 use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
-use crate::source::{catalog, check, sample};
+use crate::source::{catalog, check, frozen, sample};
 
 impl Desk {
     /// Answers a query before its deadline.
@@ -99,6 +99,13 @@ impl Desk {
                 .hold(source, destination, migration_id, &tables)
                 .await
                 .map(QueryAnswer::Snapshot),
+            Query::WatchSource {
+                migration_id,
+                tables,
+                is_end,
+            } => frozen::watch(source, destination, (migration_id, &tables), is_end)
+                .await
+                .map(|is_first| QueryAnswer::Unwritten { is_first }),
             Query::ShareSnapshot {
                 migration_id,
                 snapshot_id,

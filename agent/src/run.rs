@@ -1,7 +1,8 @@
 //! What all work of one run has in common: the plan, its transforms, connections and constants.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
@@ -17,7 +18,9 @@ use uuid::Uuid;
 use crate::pool::Server;
 use crate::sink::copy::CopyStatements;
 use crate::sink::state::identify;
+use crate::sizer::BatchSizer;
 use crate::spares::Spares;
+use crate::throttle::Throttle;
 use crate::transform::presence::ParentKeys;
 use crate::transform::row::{HeldKeys, RowTransform};
 use crate::transform::secrecy::Keys;
@@ -39,6 +42,10 @@ pub struct RunContext {
     pub holder: Uuid,
     /// Buffers of batches that are written.
     pub spares: Spares,
+    /// What it takes from the source.
+    pub throttle: Mutex<Throttle>,
+    /// How often batches grew because the destination is far: those of another entity begin there.
+    pub growth: AtomicU32,
     /// Keys of parents, by the SELECT that reads them.
     pub parents: ParentCells,
     entities: HashMap<String, Arc<EntityContext>>,
@@ -73,6 +80,8 @@ pub struct EntityContext {
     pub copy: CopyStatements,
     /// Keys of its parents' failed rows, loaded once: parents are complete before it starts.
     pub held: OnceCell<Arc<HeldKeys>>,
+    /// Sizes of its batches, once it is worked on.
+    pub sizer: OnceLock<Arc<Mutex<BatchSizer>>>,
 }
 
 /// Where a run is taken up.
@@ -119,10 +128,13 @@ impl RunContext {
                 transform,
                 copy,
                 held: OnceCell::new(),
+                sizer: OnceLock::new(),
             };
             entities.insert(compiled.entity.clone(), Arc::new(context));
         }
         Ok(Self {
+            throttle: Mutex::new(Throttle::new(&order.plan.limits)),
+            growth: AtomicU32::new(0),
             order,
             constants,
             source: setting.source,

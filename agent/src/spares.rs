@@ -12,7 +12,9 @@ const ROOM: usize = 9 << 20;
 /// Likewise for its id map.
 const MAP_ROOM: usize = 2 << 20;
 /// Larger buffers are freed: one batch of large rows must not weigh on all that follow.
-const LARGEST: usize = 24 << 20;
+const LARGEST: usize = 16 << 20;
+/// More memory than this does not wait.
+const MOST: usize = 64 << 20;
 
 /// The batches of a run that wait to be used again.
 #[derive(Default)]
@@ -37,7 +39,8 @@ impl Spares {
         }
         batch.restart(None);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
+        let waiting: usize = kept.iter().map(Batch::capacity).sum();
+        if kept.len() < KEPT && waiting + batch.capacity() <= MOST {
             kept.push(batch);
         }
     }
@@ -72,5 +75,8 @@ mod tests {
         (0..2 * KEPT).for_each(|_| spares.give_back(batch(10)));
         let kept = (0..2 * KEPT).filter(|_| spares.take().capacity() < ROOM);
         assert_eq!(kept.count(), KEPT);
+        (0..KEPT).for_each(|_| spares.give_back(batch(LARGEST * 9 / 10)));
+        let kept: usize = (0..KEPT).map(|_| spares.take().capacity()).sum();
+        assert!(kept > LARGEST && kept <= MOST, "{kept}");
     }
 }

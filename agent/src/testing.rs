@@ -52,6 +52,8 @@ pub(crate) fn run_order() -> RunOrder {
             limits: Limits {
                 parallel_partitions: 1,
                 max_retries: 1,
+                max_rows_per_second: None,
+                source_max_lag_seconds: None,
             },
             warnings: Vec::new(),
             entities: Vec::new(),

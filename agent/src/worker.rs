@@ -3,6 +3,7 @@
 //! Two tasks overlap: one reads and transforms, the other writes, checkpoints and reports. Between
 //! them stands a channel of one batch, so a slow destination slows the reader and nothing piles up.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use proto::domain::failure::{Failure, FailureKind};
@@ -24,6 +25,7 @@ use crate::sink::matches::know_overrides;
 use crate::sink::persist::PartitionWriter;
 use crate::sizer::BatchSizer;
 use crate::source::read::{ReadJob, read_partition};
+use crate::throttle::{lock, pace};
 use crate::transform::row::HeldKeys;
 
 /// A claimed partition.
@@ -75,9 +77,8 @@ async fn move_rows(
     let totals = read_totals(&mut destination, fence.partition_id).await?;
     let held = held_keys(run, &entity, &mut destination).await?;
     know_overrides(run, &entity, &fence, &mut destination).await?;
-    let sizer = Arc::new(Mutex::new(BatchSizer::new(
-        entity.compiled.settings.batch_size,
-    )));
+    lock(&run.throttle).set_rate(claim.assignment.max_rows_per_second);
+    let sizer = sizer(run, &entity);
     let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer);
     let mut writer = PartitionWriter::new(
         run.clone(),
@@ -89,7 +90,13 @@ async fn move_rows(
         destination,
     );
     while let Some(batch) = next_batch(&mut pipe, drain).await? {
-        report_progress(outbox, claim, batch.read());
+        report_progress(outbox, claim, batch.read(), None);
+        let tell = |words| report_progress(outbox, claim, batch.read(), Some(words));
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => break,
+            paced = pace(run, batch.read(), tell) => paced?,
+        }
         let (reports, used) = writer.persist(batch).await?;
         run.spares.give_back(used);
         if report(outbox, claim, reports).await {
@@ -102,6 +109,18 @@ async fn move_rows(
     }
     writer.end().await;
     Ok(false)
+}
+
+/// The entity's sizes of batches: as the plan says at first, no larger than the throttle lets through in a
+/// second, and at once as large as others have become because the destination is far.
+fn sizer(run: &RunContext, entity: &EntityContext) -> Arc<Mutex<BatchSizer>> {
+    let size = entity.compiled.settings.batch_size;
+    let new = || {
+        let cap = lock(&run.throttle).rate().unwrap_or(u32::MAX);
+        let growth = run.growth.load(Ordering::Relaxed);
+        Arc::new(Mutex::new(BatchSizer::capped(size, cap).grown(growth)))
+    };
+    entity.sizer.get_or_init(new).clone()
 }
 
 fn fence(run: &RunContext, claim: &Claim) -> Fence {
@@ -202,12 +221,13 @@ async fn held_keys(
 }
 
 /// Tells how much is under way; lost when the channel is full, since a batch will tell more.
-fn report_progress(outbox: &Outbox, claim: &Claim, rows: usize) {
+fn report_progress(outbox: &Outbox, claim: &Claim, rows: usize, throttle: Option<String>) {
     let partition_id = claim.assignment.partition_id;
     let progress = AgentFrame::Progress {
         migration_id: claim.assignment.migration_id,
         partition_id,
         rows_in_flight: count(rows),
+        throttle,
     };
     outbox.progress(partition_id, progress);
 }

@@ -200,7 +200,11 @@ fn code_before_start(kind: FailureKind) -> Code {
         K::Denied => Code::Denied,
         K::PlanChanged | K::IdentityChanged | K::AlreadyRunning | K::Fenced => Code::WrongState,
         K::TooManyErrors => Code::Threshold,
-        K::SnapshotLost | K::RowRefused | K::ConstraintBroken | K::AgentsLost => Code::Blocked,
+        K::SnapshotLost
+        | K::SourceWritten
+        | K::RowRefused
+        | K::ConstraintBroken
+        | K::AgentsLost => Code::Blocked,
         K::Busy | K::Exhausted | K::SchemaDrift | K::Internal => Code::Failed,
     }
 }

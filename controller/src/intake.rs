@@ -44,6 +44,8 @@ pub struct Intake {
     pub touched: BTreeSet<String>,
     /// Batches taken from each agent since the last tick: acknowledged once they are stored.
     pub received: BTreeMap<Uuid, u32>,
+    /// What an agent said last that holds it up, and when.
+    pub throttle: Option<(String, Moment)>,
 }
 
 /// When and how often failed work is tried again.
@@ -108,8 +110,12 @@ impl Intake {
             AgentFrame::Progress {
                 partition_id,
                 rows_in_flight,
+                throttle,
                 ..
             } if is_own(run, partition_id) => {
+                if let Some(words) = throttle {
+                    self.throttle = Some((words, retry.now));
+                }
                 if let Some(partition) = run.partition_mut(partition_id) {
                     partition.in_flight = rows_in_flight;
                 }

@@ -28,6 +28,8 @@ pub struct ProgressView {
     pub notes: Vec<String>,
     /// What it cannot go on without, in words, while it waits for that.
     pub waits_for: Option<String>,
+    /// What holds it up although it goes on, in words: a limit of the plan.
+    pub throttled: Option<String>,
 }
 
 /// An entity at one moment.

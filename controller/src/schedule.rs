@@ -23,6 +23,8 @@ pub enum Action {
     Settle(String),
     /// Rebuild an entity's keys and indexes.
     RebuildKeys(String),
+    /// Look whether the source was written to while it was read.
+    WatchSource,
     /// Put the foreign keys back.
     RebuildForeignKeys,
     /// Mark the run as finished at the destination.
@@ -218,6 +220,8 @@ pub struct RunWork {
     pub entities: Vec<EntityWork>,
     /// Things that can be done at the same time.
     pub lanes: usize,
+    /// The source was not written to while it was read; done where nobody asks.
+    pub source_watch: Step,
     /// Foreign keys.
     pub foreign_keys: Step,
     /// The destination's mark.
@@ -228,10 +232,17 @@ impl RunWork {
     /// What to begin now. Calling it again after beginning everything gives nothing.
     pub fn next_actions(&self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
+        // Before the rebuilds: what it may find makes them useless.
+        if self.entities.iter().all(EntityWork::is_settled) && self.source_watch.can_begin(now) {
+            actions.push(Action::WatchSource);
+        }
         if self.entities.iter().all(EntityWork::is_complete) {
             if self.foreign_keys.can_begin(now) {
                 actions.push(Action::RebuildForeignKeys);
-            } else if self.foreign_keys == Step::Done && self.finish.can_begin(now) {
+            } else if self.foreign_keys == Step::Done
+                && self.source_watch == Step::Done
+                && self.finish.can_begin(now)
+            {
                 actions.push(Action::Finish);
             }
             return actions;
@@ -271,6 +282,7 @@ impl RunWork {
             })
             .sum();
         of_entities
+            + usize::from(self.source_watch.is_running())
             + usize::from(self.foreign_keys.is_running())
             + usize::from(self.finish.is_running())
     }
@@ -297,6 +309,7 @@ impl RunWork {
                 .as_mut()
                 .map(|part| &mut part.step),
             Action::RebuildKeys(name) => self.entity_mut(name).map(|entity| &mut entity.rebuild),
+            Action::WatchSource => Some(&mut self.source_watch),
             Action::RebuildForeignKeys => Some(&mut self.foreign_keys),
             Action::Finish => Some(&mut self.finish),
         }

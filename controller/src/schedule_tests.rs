@@ -37,6 +37,7 @@ fn run(entities: Vec<EntityWork>, lanes: usize) -> RunWork {
     RunWork {
         entities,
         lanes,
+        source_watch: Step::Done,
         foreign_keys: Step::OPEN,
         finish: Step::OPEN,
     }

@@ -76,7 +76,7 @@ pub async fn attend(
             () = membership.lost.cancelled() => bail!("the lease is lost"),
             _ = ticks.tick() => {
                 rows_in_flight += 1000;
-                let progress = AgentFrame::Progress { migration_id, partition_id, rows_in_flight };
+                let progress = AgentFrame::Progress { migration_id, partition_id, rows_in_flight, throttle: None };
                 say(&mut frames, progress).await?;
             }
             order = orders.message() => {

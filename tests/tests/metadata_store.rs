@@ -72,6 +72,8 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                 limits: Limits {
                     parallel_partitions: 4,
                     max_retries: 5,
+                    max_rows_per_second: None,
+                    source_max_lag_seconds: None,
                 },
                 warnings: Vec::new(),
                 entities: Vec::new(),

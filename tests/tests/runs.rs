@@ -56,6 +56,8 @@ impl World {
                 limits: Limits {
                     parallel_partitions: 1,
                     max_retries: 1,
+                    max_rows_per_second: None,
+                    source_max_lag_seconds: None,
                 },
                 warnings: Vec::new(),
                 entities: Vec::new(),

@@ -110,6 +110,7 @@ fn entity() -> EntityContext {
         compiled,
         entity_no: 1,
         held: tokio::sync::OnceCell::new(),
+        sizer: std::sync::OnceLock::new(),
     }
 }
 

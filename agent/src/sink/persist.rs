@@ -1,6 +1,7 @@
 //! Gets a batch committed, come what may: retries, halves, isolates rows, learns lost outcomes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -209,15 +210,10 @@ impl PartitionWriter {
         match &outcome {
             Ok(written) => {
                 self.connection = Some(connection);
-                self.sizer
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .observe(
-                        batch.read(),
-                        batch.bytes(),
-                        begun.elapsed(),
-                        written.round_trip,
-                    );
+                let mut sizer = self.sizer.lock().unwrap_or_else(PoisonError::into_inner);
+                let (rows, bytes) = (batch.read(), batch.bytes());
+                sizer.observe(rows, bytes, begun.elapsed(), written.round_trip);
+                self.run.growth.fetch_max(sizer.growth(), Ordering::Relaxed);
             }
             Err(WriteFault::Row | WriteFault::Smaller) => self.connection = Some(connection),
             // Dropped, not reused: replies of a broken exchange may still be under way.

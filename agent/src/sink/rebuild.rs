@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use futures::{TryStreamExt, stream};
+use proto::domain::catalog::{quote_ident, quote_literal};
 use proto::domain::failure::{Failure, FailureKind};
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
@@ -177,54 +178,49 @@ async fn foreign_keys(
     .during("read the definitions to put back")
 }
 
-/// Adds a foreign key without looking at the rows; it may be there from before a crash.
+/// Adds a foreign key without looking at the rows; it may be there from before a crash. One message: the
+/// destination may be far.
 async fn add_not_valid(connection: &mut PgConnection, object: &Journalled) -> Result<(), Failure> {
-    let exists: bool = sqlx::query_scalar(
-        "select exists (select from pg_constraint where conname = $1 \
-                        and conrelid = format('%I.%I', $2::text, $3::text)::regclass)",
-    )
-    .bind(&object.object_name)
-    .bind(&object.table_schema)
-    .bind(&object.table_name)
-    .fetch_one(&mut *connection)
-    .await
-    .during("look for a foreign key")?;
-    let Some(add) = object.create_sql.first().filter(|_| !exists) else {
+    let Some(add) = object.create_sql.first() else {
         return Ok(());
     };
-    run_sql(connection, add)
+    let (name, add) = (quote_literal(&object.object_name), quote_literal(add));
+    let (schema, table) = (&object.table_schema, &object.table_name);
+    let relation = format!("{}.{}", quote_ident(schema), quote_ident(table));
+    let message = format!(
+        "do $drover$ begin \
+             if not exists (select from pg_catalog.pg_constraint where conname = {name} \
+                            and conrelid = {}::pg_catalog.regclass) then \
+                 execute {add}; \
+             end if; end $drover$",
+        quote_literal(&relation)
+    );
+    run_sql(connection, &message)
         .await
         .map(drop)
-        .map_err(|error| refused(&error, &object.object_name, &object.table_name))
+        .map_err(|error| refused(&error, &object.object_name, table))
 }
 
-/// Runs statements and marks the definition as restored, in one transaction.
+/// Runs statements and marks the definition as restored, in one transaction and one message.
 async fn restore(
     connection: &mut PgConnection,
     object: &Journalled,
     statements: &[String],
 ) -> Result<(), Failure> {
-    let action = format!(
-        "put back {} {} of {}",
-        object.kind, object.object_name, object.table_name
+    let mark = format!(
+        "update drover.ddl set state = 'restored', restored_at = clock_timestamp() where ddl_id = {}",
+        object.ddl_id
     );
-    run_sql(&mut *connection, "begin").await.during(&action)?;
-    for statement in statements {
-        run_sql(&mut *connection, statement)
-            .await
-            .map_err(|error| refused(&error, &object.object_name, &object.table_name))?;
-    }
-    sqlx::query(
-        "update drover.ddl set state = 'restored', restored_at = clock_timestamp() where ddl_id = $1",
-    )
-    .bind(object.ddl_id)
-    .execute(&mut *connection)
-    .await
-    .during(&action)?;
-    run_sql(connection, "commit")
+    let statements = statements.iter().map(String::as_str);
+    let all: Vec<&str> = ["begin"]
+        .into_iter()
+        .chain(statements)
+        .chain([mark.as_str(), "commit"])
+        .collect();
+    run_sql(connection, &all.join("; "))
         .await
         .map(drop)
-        .during(&action)
+        .map_err(|error| refused(&error, &object.object_name, &object.table_name))
 }
 
 /// A constraint that the rows break is the operator's to decide; its values are not repeated.

@@ -43,6 +43,11 @@ impl SourceActivity {
         changed.dedup();
         changed
     }
+
+    /// The statistics were reset in between: nothing can be told of any table.
+    pub fn is_reset_since(&self, earlier: &Self) -> bool {
+        self.stats_reset != earlier.stats_reset
+    }
 }
 
 /// Reads the counters of the given tables.

@@ -7,12 +7,12 @@ use proto::domain::catalog::{TableName, quote_literal};
 use proto::domain::failure::Failure;
 use proto::domain::frame::{Continuity, HeldSnapshot};
 use sqlx::postgres::PgConnection;
-use sqlx::types::Json;
 use tokio::sync::Mutex;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::activity::{SourceActivity, read_activity, wait_for_reports};
+use super::baseline::{note, noted};
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::During;
 use crate::pool::Server;
@@ -57,7 +57,7 @@ impl SnapshotHolder {
             return Ok(held);
         }
         let mut journal = open(destination, Purpose::Write).await?;
-        let earlier = earlier_activity(&mut journal, migration_id).await?;
+        let earlier = noted(&mut journal, migration_id).await?.binding();
         // Counters first, snapshot second: a write in between shows as a change, never as none.
         let mut watch = open(source, Purpose::Read).await?;
         let baseline = read_activity(&mut watch, tables).await?;
@@ -69,7 +69,7 @@ impl SnapshotHolder {
         };
         if !matches!(continuity, Continuity::Changed { .. }) {
             let baseline = earlier.unwrap_or(baseline);
-            record(&mut journal, migration_id, &snapshot_id, &baseline).await?;
+            note(&mut journal, migration_id, Some(&snapshot_id), &baseline).await?;
             *slot = Some(Held {
                 migration_id,
                 snapshot_id: snapshot_id.clone(),
@@ -169,28 +169,6 @@ async fn export(connection: &mut PgConnection, joined: Option<&str>) -> Result<S
         .during("export a snapshot")
 }
 
-/// The counters of the earlier snapshot, if rows were written under it.
-async fn earlier_activity(
-    journal: &mut PgConnection,
-    migration_id: Uuid,
-) -> Result<Option<SourceActivity>, Failure> {
-    let row: Option<(Option<Json<SourceActivity>>, bool)> = sqlx::query_as(
-        "select m.source_activity, exists (select from drover.ledger l join drover.partition p using (partition_id) \
-             join drover.entity e using (entity_no) where e.migration_id = m.migration_id and p.attempt = m.attempt) \
-         from drover.migration m where m.migration_id = $1",
-    )
-    .bind(migration_id)
-    .fetch_optional(journal)
-    .await
-    .during("read the last snapshot")?;
-    Ok(match row {
-        Some((Some(Json(activity)), true)) => Some(activity),
-        // Rows were written, but under no snapshot: whatever is read now belongs with nothing.
-        Some((None, true)) => Some(SourceActivity::default()),
-        Some((_, false)) | None => None,
-    })
-}
-
 async fn compare(
     watch: &mut PgConnection,
     tables: &[TableName],
@@ -215,22 +193,4 @@ async fn compare(
     } else {
         Continuity::Unchanged
     })
-}
-
-async fn record(
-    journal: &mut PgConnection,
-    migration_id: Uuid,
-    snapshot_id: &str,
-    activity: &SourceActivity,
-) -> Result<(), Failure> {
-    sqlx::query(
-        "update drover.migration set snapshot = $2, source_activity = $3 where migration_id = $1",
-    )
-    .bind(migration_id)
-    .bind(snapshot_id)
-    .bind(Json(activity))
-    .execute(journal)
-    .await
-    .map(drop)
-    .during("record the snapshot")
 }

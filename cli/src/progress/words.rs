@@ -24,6 +24,9 @@ pub fn overall(view: &ProgressView) -> String {
             totals.running, totals.waiting
         ));
     }
+    if let Some(words) = &view.throttled {
+        parts.push(format!("throttled: {words}"));
+    }
     parts.push(format!(
         "ETA {}",
         totals.eta().map_or("-".to_owned(), human::seconds)

@@ -1,6 +1,7 @@
 //! A migration and its entities, as a table and as one JSON object.
 
 use chrono::{DateTime, Utc};
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::record::{EntityMigrationStatus, EntityStatus, MigrationOrchestration};
 use serde::Serialize;
 
@@ -86,8 +87,9 @@ impl Report {
     /// The head line, why it stands still if it does, and the table of entities.
     pub fn render(&self, now: DateTime<Utc>) -> String {
         format!(
-            "{}\n{}\n{}",
+            "{}\n{}{}\n{}",
             self.head(now),
+            self.consistency(),
             self.standstill(),
             self.table()
         )
@@ -95,7 +97,12 @@ impl Report {
 
     /// The head line and the table of entities.
     pub fn render_result(&self, now: DateTime<Utc>) -> String {
-        format!("{}\n\n{}", self.head(now), self.table())
+        format!(
+            "{}\n{}\n{}",
+            self.head(now),
+            self.consistency(),
+            self.table()
+        )
     }
 
     fn head(&self, now: DateTime<Utc>) -> String {
@@ -115,6 +122,14 @@ impl Report {
         }
         parts.push(migration.id.to_string());
         parts.join("  ")
+    }
+
+    /// What the rows have in common.
+    fn consistency(&self) -> String {
+        match ConsistencyHeld::stored(&self.migration.configuration) {
+            Some(held) => format!("consistency: {}\n", held.words()),
+            None => String::new(),
+        }
     }
 
     fn standstill(&self) -> String {

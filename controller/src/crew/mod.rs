@@ -96,6 +96,15 @@ impl Crew {
         placement::lanes(&self.demand, &self.members(), id, limit)
     }
 
+    /// Agents that take the migration's partitions.
+    pub fn workers(&self) -> usize {
+        let members = self.members();
+        members
+            .iter()
+            .filter(|member| self.demand.takes_work(member))
+            .count()
+    }
+
     /// The agent for the next partition; none when everybody is busy.
     pub fn next_holder(&self) -> Option<Uuid> {
         placement::for_partition(&self.demand, &self.members()).map(|member| member.holder)

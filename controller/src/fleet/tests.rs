@@ -107,6 +107,7 @@ fn progress(migration_id: Uuid) -> AgentFrame {
         migration_id,
         partition_id: Uuid::from_u128(1),
         rows_in_flight: 1,
+        throttle: None,
     }
 }
 

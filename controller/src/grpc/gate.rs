@@ -65,6 +65,13 @@ impl<L: LeaseStore> Gate<L> {
         views.get(&migration_id)?.borrow().waits_for.clone()
     }
 
+    /// What holds the run of a migration up although it goes on, in words.
+    pub fn throttled(&self, migration_id: Uuid) -> Option<String> {
+        let shown = self.shown.borrow();
+        let views = shown.as_ref()?.views.borrow();
+        views.get(&migration_id)?.borrow().throttled.clone()
+    }
+
     /// The realm of this controller, if it leads.
     ///
     /// # Errors

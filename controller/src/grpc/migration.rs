@@ -104,11 +104,14 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let name = request.into_inner().name;
         let found = realm.find(&name).await.map_err(status::of_command)?;
         let next_steps = next_steps(&found);
-        let waits_for = self.waits_for(found.id);
+        let (waits_for, throttled) = (self.waits_for(found.id), self.throttled(found.id));
         let mut migration = message(found)?;
         if let (Some(words), None) = (waits_for, &migration.activity_reason) {
             migration.activity_reason = Some(words);
             migration.activity_hint = Some(policy(FailureKind::NoAgent).1.to_owned());
+        }
+        if let (Some(words), None) = (throttled, &migration.activity_reason) {
+            migration.activity_reason = Some(format!("throttled: {words}"));
         }
         Ok(Response::new(pb::GetMigrationResponse {
             migration: Some(migration),

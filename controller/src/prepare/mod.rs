@@ -152,11 +152,16 @@ impl Job {
     /// order. Tells in words when the run goes on under another snapshot than it began with.
     ///
     /// # Errors
-    /// `SnapshotLost` when the source's tables were written to since.
+    /// `SnapshotLost` or `SourceWritten` when the source's tables were written to since.
     pub async fn order_run(&mut self, is_read: bool) -> Result<Ordered, Failure> {
         let (snapshot, ordered) = match self.compiled.consistency {
-            _ if is_read => (None, Ordered::default()),
-            Consistency::None => (None, Ordered::default()),
+            // Writes of after the last look matter, even where nothing is left to read.
+            Consistency::Frozen => (None, self.watch_source().await?),
+            Consistency::None => {
+                self.mix_moments(is_read).await?;
+                (None, Ordered::default())
+            }
+            Consistency::Snapshot if is_read => (None, Ordered::default()),
             Consistency::Snapshot => {
                 let (snapshot, ordered) = self.hold_snapshot().await?;
                 (Some(snapshot), ordered)
@@ -310,6 +315,10 @@ impl Job {
         Ok(RunWork {
             entities: entities.collect(),
             lanes: usize::try_from(lanes).unwrap_or(1),
+            source_watch: match self.compiled.consistency {
+                Consistency::Frozen => Step::OPEN,
+                Consistency::Snapshot | Consistency::None => Step::Done,
+            },
             foreign_keys: Step::OPEN,
             finish: Step::OPEN,
         })

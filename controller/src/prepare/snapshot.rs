@@ -1,5 +1,7 @@
 //! The point in time that all rows are read at: taken by one agent, held by two where there are two.
 
+use proto::domain::catalog::TableName;
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{Continuity, HeldSnapshot, Query, QueryAnswer};
 use uuid::Uuid;
@@ -8,7 +10,8 @@ use super::{Job, LONG, Ordered, SHORT};
 use crate::fleet::misfit;
 
 impl Job {
-    pub(super) async fn hold_snapshot(&mut self) -> Result<(String, Ordered), Failure> {
+    /// Tables whose writes matter.
+    pub fn source_tables(&self) -> Vec<TableName> {
         // Skipped ones too: orphan checks look at their rows.
         let mut tables: Vec<_> = self
             .compiled
@@ -19,6 +22,48 @@ impl Job {
             .collect();
         tables.sort();
         tables.dedup();
+        tables
+    }
+
+    /// Stores what the reads have in common, as far as it is known.
+    pub async fn held(&self, held: ConsistencyHeld) -> Result<(), Failure> {
+        let stored = self.store.set_consistency_held(self.migration.id, held);
+        stored.await.map_err(|error| error.failure())
+    }
+
+    /// Looks whether the source was written to since the run began: `consistency: frozen`.
+    pub(super) async fn watch_source(&mut self) -> Result<Ordered, Failure> {
+        self.held(ConsistencyHeld::Unverified).await?;
+        let query = Query::WatchSource {
+            migration_id: self.migration.id,
+            tables: self.source_tables(),
+            is_end: false,
+        };
+        let is_first = match self.ask(query, LONG).await? {
+            QueryAnswer::Unwritten { is_first } => is_first,
+            _ => return Err(misfit()),
+        };
+        let note =
+            (!is_first).then(|| "the source was not written to since the run began".to_owned());
+        Ok(Ordered {
+            note,
+            ..Ordered::default()
+        })
+    }
+
+    /// `consistency: none`: what is read from now on is of another moment. Where everything is read, what
+    /// held before is what holds, unless that was never verified.
+    pub(super) async fn mix_moments(&self, is_read: bool) -> Result<(), Failure> {
+        let before = ConsistencyHeld::stored(&self.migration.configuration);
+        let is_kept = is_read && !matches!(before, None | Some(ConsistencyHeld::Unverified));
+        match is_kept {
+            true => Ok(()),
+            false => self.held(ConsistencyHeld::None).await,
+        }
+    }
+
+    pub(super) async fn hold_snapshot(&mut self) -> Result<(String, Ordered), Failure> {
+        let tables = self.source_tables();
         let query = Query::HoldSnapshot {
             migration_id: self.migration.id,
             tables,
@@ -26,6 +71,12 @@ impl Job {
         let (holder, held) = self.ask_for_snapshot(query).await?;
         self.crew.fleet().note_snapshot(holder, self.migration.id);
         self.snapshot = Some(held.snapshot_id.clone());
+        match held.continuity {
+            Continuity::First => self.held(ConsistencyHeld::Snapshot).await?,
+            Continuity::Unchanged => self.held(ConsistencyHeld::RenewedSnapshot).await?,
+            // As before.
+            Continuity::Held | Continuity::Changed { .. } => {}
+        }
         match held.continuity {
             Continuity::Held => Ok((
                 held.snapshot_id,

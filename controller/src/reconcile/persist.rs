@@ -1,5 +1,7 @@
 //! One metadata transaction a tick for everything that was reported; entities follow from their rows.
 
+use std::time::Duration;
+
 use proto::domain::compiled::CompiledEntity;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::record::EntityStatus;
@@ -9,6 +11,9 @@ use tracing::{Instrument, info_span};
 use super::{Ending, Reconciler};
 use crate::progress::{self, EntityProgress};
 use crate::schedule::EntityWork;
+
+/// What holds an agent up is told every second; it counts as long as it may be said again.
+const THROTTLE_STANDS: Duration = Duration::from_secs(5);
 
 impl<L: LeaseStore> Reconciler<L> {
     /// Persists what was reported and shows where the run stands.
@@ -121,6 +126,12 @@ impl<L: LeaseStore> Reconciler<L> {
         Ok(())
     }
 
+    /// What holds agents up, while they say so.
+    fn throttled(&self) -> Option<String> {
+        let (words, said) = self.intake.throttle.as_ref()?;
+        (self.begun.elapsed() < *said + THROTTLE_STANDS).then(|| words.clone())
+    }
+
     fn show(&self) {
         let mut entities = progress::entities(&self.run, &self.throughput);
         let skipped = self
@@ -137,9 +148,14 @@ impl<L: LeaseStore> Reconciler<L> {
             (_, false) => "copying",
         };
         let waits_for = self.job.crew.want();
+        let throttled = self.throttled();
         self.links.view.send_modify(|view| {
             view.phase = phase;
             view.waits_for = waits_for;
+            if let (Some(words), None) = (&throttled, &view.throttled) {
+                view.notes.push(format!("throttled: {words}"));
+            }
+            view.throttled = throttled;
             view.progress_percentage = progress::percentage(&self.run);
             view.entities = entities;
         });

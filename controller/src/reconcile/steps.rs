@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{Assignment, Query, QueryAnswer};
 use proto::lease::{Assigned, LeaseError, LeaseStore, PartitionKey};
@@ -132,6 +133,11 @@ impl<L: LeaseStore> Reconciler<L> {
             Action::RebuildKeys(entity) => Query::RebuildKeys {
                 entity: entity.clone(),
             },
+            Action::WatchSource => Query::WatchSource {
+                migration_id: self.job.migration.id,
+                tables: self.job.source_tables(),
+                is_end: true,
+            },
             Action::RebuildForeignKeys => Query::RebuildForeignKeys,
             Action::Finish => Query::FinishRun {
                 migration_id: self.job.migration.id,
@@ -160,6 +166,8 @@ impl<L: LeaseStore> Reconciler<L> {
         let Some(entity) = self.run.entity_of(partition_id) else {
             return Ok(());
         };
+        let limits = &self.job.compiled.limits;
+        let rate = share_of_rate(limits.max_rows_per_second, self.job.crew.workers());
         let (name, entity_hash) = (entity.entity.clone(), entity.entity_hash.clone());
         let Some(partition) = self.run.partition_mut(partition_id) else {
             return Ok(());
@@ -178,6 +186,7 @@ impl<L: LeaseStore> Reconciler<L> {
             entity_hash,
             range: partition.range.clone(),
             generation,
+            max_rows_per_second: rate,
         };
         let key = PartitionKey {
             migration_id,
@@ -239,6 +248,9 @@ impl<L: LeaseStore> Reconciler<L> {
                 if let Some(step) = self.run.step_mut(&action) {
                     *step = Step::Done;
                 }
+                if action == Action::WatchSource {
+                    return self.job.held(ConsistencyHeld::Frozen).await;
+                }
                 let QueryAnswer::Settled(reports) = answer else {
                     return Ok(());
                 };
@@ -256,7 +268,10 @@ impl<L: LeaseStore> Reconciler<L> {
         warn!(?action, reason = %failure, "a step failed");
         let entity = match &action {
             Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
-            Action::Assign(_) | Action::RebuildForeignKeys | Action::Finish => None,
+            Action::Assign(_)
+            | Action::WatchSource
+            | Action::RebuildForeignKeys
+            | Action::Finish => None,
         };
         let failed = self.run.step_mut(&action).map_or(0, |step| step.tries()) + 1;
         let delay = self.backoff.delay(failed, rand::random());
@@ -267,5 +282,24 @@ impl<L: LeaseStore> Reconciler<L> {
         let limit = self.job.compiled.limits.max_retries;
         self.follow(consequence(entity, failure, tries, limit))
             .await
+    }
+}
+
+/// A worker's share of the rows a second; never none.
+fn share_of_rate(limit: Option<u32>, workers: usize) -> Option<u32> {
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
+    limit.map(|limit| (limit / workers).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_the_rate_and_none_is_left_without() {
+        assert_eq!(share_of_rate(None, 3), None);
+        assert_eq!(share_of_rate(Some(1000), 0), Some(1000));
+        assert_eq!(share_of_rate(Some(1000), 3), Some(333));
+        assert_eq!(share_of_rate(Some(2), 3), Some(1));
     }
 }

@@ -30,6 +30,7 @@ pub use query::partition_progress::{PartitionPhase, PartitionProgress, Partition
 pub use query::plan::{NewPlan, StoredPlan};
 pub use tick::{Tick, TickOutcome};
 
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::frame::{NewPartition, PartitionState};
 use proto::domain::record::{EntityStatus, MigrationOrchestration, SchemaChangeOperation};
 use proto::domain::state::Command;
@@ -178,6 +179,17 @@ impl Store {
     ) -> Result<MigrationOrchestration, StoreError> {
         transact!(self => "change the migration's state", |conn| {
             migration::command(conn, migration_id, command).await
+        })
+    }
+
+    /// Stores what the reads of a run have in common, beside its settings.
+    pub async fn set_consistency_held(
+        &self,
+        migration_id: Uuid,
+        held: ConsistencyHeld,
+    ) -> Result<(), StoreError> {
+        transact!(self => "store what consistency holds", |conn| {
+            Ok(migration_orchestration::set_consistency_held(conn, migration_id, held).await?)
         })
     }
 

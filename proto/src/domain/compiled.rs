@@ -4,6 +4,7 @@
 //! data: it is stored, hashed and sent to agents as it is. Its [`CODEC_VERSION`] is part of every
 //! entity hash, so that an agent which would read it differently refuses it.
 
+mod consistency;
 mod target;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
+pub use consistency::{Consistency, ConsistencyHeld};
 pub use target::{ConflictRule, IdRule, MatchRule};
 
 mod shapes;
@@ -45,16 +47,6 @@ pub struct CompiledPlan {
     pub warnings: Vec<Warning>,
 }
 
-/// `defaults.consistency` of the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Consistency {
-    /// Every row is read under one exported snapshot.
-    Snapshot,
-    /// Every statement reads what is committed when it starts: no point in time.
-    None,
-}
-
 /// `limits` of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -62,6 +54,12 @@ pub struct Limits {
     pub parallel_partitions: u32,
     /// Tries of one batch before its partition blocks.
     pub max_retries: u32,
+    /// Rows that are read a second, by all agents together.
+    #[serde(default)]
+    pub max_rows_per_second: Option<u32>,
+    /// Seconds that the source's replicas may lag behind.
+    #[serde(default)]
+    pub source_max_lag_seconds: Option<u32>,
 }
 
 /// One entity: how its rows are read, changed and written.

@@ -67,6 +67,8 @@ pub enum FailureKind {
     PlanChanged,
     /// The source's point in time is lost and the source changed.
     SnapshotLost,
+    /// The source was written to although it shall not be, or that cannot be ruled out.
+    SourceWritten,
     /// More rows failed than `max_quarantined` allows.
     TooManyErrors,
     /// A rule, or `on_row_error: fail`, stops the run at a row.
@@ -139,6 +141,10 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::SnapshotLost => (
             Policy::Operator,
             "set `defaults.consistency: none` in the plan and run it again, or start over under another name with a fresh destination",
+        ),
+        K::SourceWritten => (
+            Policy::Operator,
+            "stop whoever writes, then migrate under another name into a fresh destination; or accept it: set `defaults.consistency: none` in the plan and run it again",
         ),
         K::TooManyErrors => (
             Policy::Operator,

@@ -126,12 +126,28 @@ impl ReadRule {
         )
     }
 
-    /// Keys of about `percent` of the table's pages, in key order.
-    pub fn select_sample(&self, percent: f64) -> String {
+    /// Keys in key order, of so many percent of the table's pages and of this share of the rows on them
+    /// that the filter, where one is asked for, lets through.
+    pub fn select_sample(
+        &self,
+        percent: f64,
+        share: f64,
+        filtered: Option<&RunConstants>,
+    ) -> String {
+        // A filter that looks at joined rows cannot stand alone.
+        let filter = filtered.filter(|_| self.joins.is_none());
+        let mut conditions = self.conditions(
+            &KeyRange::default(),
+            filter.and_then(|run| self.condition(run)),
+        );
+        if share < 1.0 {
+            conditions.insert(0, format!("random() < {share}"));
+        }
         format!(
-            "SELECT {} FROM {} AS src TABLESAMPLE SYSTEM ({percent}) ORDER BY {}",
+            "SELECT {} FROM {} AS src TABLESAMPLE SYSTEM ({percent}){} ORDER BY {}",
             self.key_texts(),
             self.source.quoted(),
+            where_clause(conditions),
             self.key_columns()
         )
     }

@@ -219,6 +219,7 @@ fn view(report: &Report) -> ProgressView {
         entities: report.entities.iter().map(progress).collect(),
         notes: Vec::new(),
         waits_for: migration.activity_reason.clone(),
+        throttled: None,
     }
 }
 

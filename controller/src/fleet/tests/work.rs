@@ -15,6 +15,7 @@ fn assign(held: HeldPartition) -> ControllerFrame {
         entity_hash: String::new(),
         range: KeyRange::default(),
         generation: held.generation,
+        max_rows_per_second: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Table `migration_orchestration`: the migrations. Its triggers stamp the times.
 
+use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::record::{MigrationOrchestration, MigrationType};
 use proto::domain::state::{CANCELLED, Next, Reason};
 use serde_json::Value;
@@ -235,11 +236,31 @@ pub async fn set_plan(
     configuration: &Value,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update migration_orchestration set plan_id = $2, configuration = $3 where id = $1",
+        "update migration_orchestration set plan_id = $2,
+             configuration = $3 || jsonb_strip_nulls(jsonb_build_object($4::text, configuration -> $4)) where id = $1",
     )
     .bind(id)
     .bind(plan_id)
     .bind(configuration)
+    .bind(ConsistencyHeld::KEY)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the reads of its run have in common.
+pub async fn set_consistency_held(
+    conn: &mut PgConnection,
+    id: Uuid,
+    held: ConsistencyHeld,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_orchestration set
+             configuration = configuration || jsonb_build_object($2::text, $3::text) where id = $1",
+    )
+    .bind(id)
+    .bind(ConsistencyHeld::KEY)
+    .bind(held.as_str())
     .execute(conn)
     .await?;
     Ok(())

@@ -82,15 +82,16 @@ pub fn compile(
         destination: plan.destination.connection.to_string(),
         consistency: match defaults.consistency {
             Some(ReadConsistency::None) => Consistency::None,
-            Some(ReadConsistency::Snapshot | ReadConsistency::Frozen) | None => {
-                Consistency::Snapshot
-            }
+            Some(ReadConsistency::Frozen) => Consistency::Frozen,
+            Some(ReadConsistency::Snapshot) | None => Consistency::Snapshot,
         },
         limits: Limits {
             parallel_partitions: limits
                 .parallel_partitions
                 .map_or(PARALLEL_PARTITIONS, |limit| limit.0),
             max_retries: limits.max_retries.unwrap_or(MAX_RETRIES),
+            max_rows_per_second: limits.max_rows_per_second.0,
+            source_max_lag_seconds: limits.source_max_lag_seconds.0,
         },
         entities,
     });

@@ -62,7 +62,9 @@ fn entities_stand_in_topological_order() {
         plan.limits,
         Limits {
             parallel_partitions: 2,
-            max_retries: 5
+            max_retries: 5,
+            max_rows_per_second: None,
+            source_max_lag_seconds: None,
         }
     );
     assert_eq!(plan.consistency, Consistency::Snapshot);

@@ -98,6 +98,8 @@ pub enum AgentFrame {
         partition_id: Uuid,
         /// Rows read beyond the last batch.
         rows_in_flight: i64,
+        /// What holds it up at this moment, in words: a limit of the plan.
+        throttle: Option<String>,
     },
     /// A batch that is committed at the destination; lossless, costs a credit.
     Batch {
@@ -196,6 +198,8 @@ pub struct Assignment {
     pub range: KeyRange,
     /// Rises with every assignment of this partition.
     pub generation: i64,
+    /// The agent's share of `limits.max_rows_per_second`, for all its partitions of the migration.
+    pub max_rows_per_second: Option<u32>,
 }
 
 /// Why an agent let a partition go.

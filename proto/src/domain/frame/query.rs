@@ -73,6 +73,16 @@ pub enum Query {
         /// The snapshot, as the source exported it.
         snapshot_id: String,
     },
+    /// Looks whether the source's tables were written to since the run began; the first look notes how
+    /// they are.
+    WatchSource {
+        /// The migration.
+        migration_id: Uuid,
+        /// Tables whose writes matter.
+        tables: Vec<TableName>,
+        /// Every row is read: no write may be overlooked any more.
+        is_end: bool,
+    },
     /// Bounds that cut an entity into about `parts` partitions, and its number of rows.
     Sample {
         /// The entity.
@@ -196,6 +206,11 @@ pub enum QueryAnswer {
     State(Option<Box<DestinationState>>),
     /// To `HoldSnapshot` and `ShareSnapshot`.
     Snapshot(HeldSnapshot),
+    /// To `WatchSource`: nothing was written.
+    Unwritten {
+        /// It was the first look.
+        is_first: bool,
+    },
     /// To `Sample`.
     Sampled {
         /// Inner bounds in key order; n bounds make n + 1 partitions.

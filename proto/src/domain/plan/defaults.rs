@@ -1,9 +1,8 @@
 //! What holds for every entity unless it says otherwise, and the limits of the whole migration.
 
 use super::declare::{choice, object, plain_choice};
-use super::later::Later;
 use super::name::Name;
-use super::share::{Positive, Share};
+use super::share::{Ceiling, Positive, Share};
 use super::vocabulary::OnRowError;
 
 object! {
@@ -35,12 +34,13 @@ object! {
         "parallel_partitions" parallel_partitions: Option<Positive>,
         /// Tries of one batch; 5 where it is left out.
         "max_retries" max_retries: Option<u32>,
-        /// Rows a second.
+        /// Rows that are read a second, by all agents together; as many as can be where it is left out or null.
         #[schemars(default)]
-        "max_rows_per_second" max_rows_per_second: Later<Option<u32>>,
-        /// Lag of the source's replicas.
+        "max_rows_per_second" max_rows_per_second: Ceiling,
+        /// Seconds that the source, where it is a replica, or its slowest replica may lag behind; reading waits
+        /// beyond that.
         #[schemars(default)]
-        "source_max_lag_seconds" source_max_lag_seconds: Later<Option<u32>>,
+        "source_max_lag_seconds" source_max_lag_seconds: Ceiling,
     }
 }
 
@@ -72,7 +72,7 @@ choice! {
         /// One point in time (default).
         Snapshot = "snapshot";
         /// Nobody writes, which is checked.
-        Frozen = "frozen", later;
+        Frozen = "frozen";
         /// Nothing.
         None = "none";
     }

@@ -56,6 +56,37 @@ impl JsonSchema for Share {
     }
 }
 
+/// A whole number from 1 on, or none: null and left out are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ceiling(pub Option<u32>);
+
+impl Decode for Ceiling {
+    fn decode(at: &At<'_>) -> Option<Self> {
+        match at.scalar() {
+            Some(Value::Null) => Some(Self(None)),
+            Some(_) | None => Positive::decode(at).map(|limit| Self(Some(limit.0))),
+        }
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self(None))
+    }
+}
+
+impl JsonSchema for Ceiling {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ceiling".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "null"], "minimum": 1 })
+    }
+}
+
 /// A whole number from 1 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positive(pub u32);

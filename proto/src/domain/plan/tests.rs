@@ -52,7 +52,6 @@ fn the_whole_language_is_recognised() {
         "entities[5].transformation_rules.seen[1].cast.format",
         "schema_changes",
         "validations",
-        "limits.source_max_lag_seconds",
         "events",
     ] {
         assert!(paths.contains(&path), "{path} in {paths:#?}");

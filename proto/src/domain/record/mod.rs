@@ -84,7 +84,7 @@ macro_rules! text_enum {
         }
     };
 }
-use text_enum;
+pub(crate) use text_enum;
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -91,6 +91,7 @@ impl FrameReader {
                 migration_id: read_uuid("Progress.migration_id", &progress.migration_id)?,
                 partition_id: read_uuid("Progress.partition_id", &progress.partition_id)?,
                 rows_in_flight: progress.rows_in_flight,
+                throttle: progress.throttle,
             },
             Frame::BatchErrors(errors) => {
                 self.keep_errors(errors)?;

@@ -36,10 +36,12 @@ pub fn write_frame(frame: AgentFrame) -> Result<Vec<pb::SessionRequest>, WireErr
             migration_id,
             partition_id,
             rows_in_flight,
+            throttle,
         } => vec![Frame::Progress(pb::Progress {
             migration_id: migration_id.to_string(),
             partition_id: partition_id.to_string(),
             rows_in_flight,
+            throttle,
         })],
         AgentFrame::Batch {
             migration_id,

@@ -106,6 +106,7 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::Prepare(_) => "prepare",
         Query::HoldSnapshot { .. } => "hold snapshot",
         Query::ShareSnapshot { .. } => "share snapshot",
+        Query::WatchSource { .. } => "watch source",
         Query::Sample { .. } => "sample",
         Query::BeginLoad { .. } => "begin load",
         Query::Settle { .. } => "settle",
@@ -181,6 +182,7 @@ fn write_assignment(epoch: i64, assignment: &Assignment) -> pb::Assign {
         entity_hash: assignment.entity_hash.clone(),
         after: assignment.range.after.clone().map(write_key),
         upto: assignment.range.upto.clone().map(write_key),
+        max_rows_per_second: assignment.max_rows_per_second,
     }
 }
 
@@ -197,6 +199,7 @@ fn read_assignment(message: pb::Assign) -> Result<Assignment, WireError> {
             upto: upto.transpose()?,
         },
         generation: message.generation,
+        max_rows_per_second: message.max_rows_per_second,
     })
 }
 

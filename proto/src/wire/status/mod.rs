@@ -143,6 +143,7 @@ pub const fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::IdentityChanged => Reason::IdentityChanged,
         FailureKind::PlanChanged => Reason::PlanChanged,
         FailureKind::SnapshotLost => Reason::SnapshotLost,
+        FailureKind::SourceWritten => Reason::SourceWritten,
         FailureKind::TooManyErrors => Reason::TooManyErrors,
         FailureKind::RowRefused => Reason::RowRefused,
         FailureKind::ConstraintBroken => Reason::ConstraintBroken,

@@ -77,6 +77,8 @@ reasons! {
     PlanChanged = "PLAN_CHANGED", FailedPrecondition;
     /// The source's point in time is lost.
     SnapshotLost = "SNAPSHOT_LOST", FailedPrecondition;
+    /// The source was written to although the plan calls it frozen.
+    SourceWritten = "SOURCE_WRITTEN", FailedPrecondition;
     /// More rows failed than the plan allows.
     TooManyErrors = "TOO_MANY_ERRORS", FailedPrecondition;
     /// A rule stops the run at a row.

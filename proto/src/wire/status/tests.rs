@@ -17,6 +17,7 @@ const KINDS: [FailureKind; 17] = [
     FailureKind::IdentityChanged,
     FailureKind::PlanChanged,
     FailureKind::SnapshotLost,
+    FailureKind::SourceWritten,
     FailureKind::TooManyErrors,
     FailureKind::RowRefused,
     FailureKind::ConstraintBroken,

@@ -88,7 +88,10 @@ impl Assembly {
             is_jsonb: document.is_jsonb,
             references,
         };
-        self.columns.push(WriteColumn::new(&rule.column.name, ValueRule::Document(call)));
+        self.columns.push(WriteColumn::new(
+            &rule.column.name,
+            ValueRule::Document(call),
+        ));
     }
 
     /// A reference whose target differs by row.

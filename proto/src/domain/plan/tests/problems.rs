@@ -159,9 +159,9 @@ fn defaults_and_limits() {
         ),
         (
             defaults,
-            "consistency: frozen",
+            "consistency: thawed",
             "defaults.consistency",
-            "not supported yet",
+            "unknown word",
         ),
         (
             "version: 1",
@@ -171,9 +171,9 @@ fn defaults_and_limits() {
         ),
         (
             "version: 1",
-            "version: 1\nlimits: {max_rows_per_second: 5}",
-            "limits.max_rows_per_second",
-            "not supported yet",
+            "version: 1\nlimits: {source_max_lag_seconds: 0}",
+            "limits.source_max_lag_seconds",
+            "from 1",
         ),
         (
             "version: 1",

@@ -26,6 +26,7 @@ fn every_frame_of_an_agent_comes_back() {
         migration_id: MIGRATION,
         partition_id: PARTITION,
         rows_in_flight: 7,
+        throttle: Some("limits.max_rows_per_second is 5".to_owned()),
     });
     assert_comes_back(batch(Vec::new()));
     assert_comes_back(batch((0..3).map(row_error).collect()));

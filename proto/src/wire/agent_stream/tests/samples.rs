@@ -140,6 +140,7 @@ pub(super) fn assignment() -> Assignment {
         entity_hash: "h".to_owned(),
         range: range(),
         generation: 5,
+        max_rows_per_second: Some(5),
     }
 }
 
@@ -183,6 +184,11 @@ pub(super) fn queries() -> Vec<Query> {
         Query::ShareSnapshot {
             migration_id: MIGRATION,
             snapshot_id: "00000003-0000001B-1".to_owned(),
+        },
+        Query::WatchSource {
+            migration_id: MIGRATION,
+            tables: vec![TableName::parse("public.offices")],
+            is_end: true,
         },
         Query::Sample {
             entity: entity(),
@@ -271,6 +277,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
                 reason: "3 rows".to_owned(),
             },
         }),
+        QueryAnswer::Unwritten { is_first: true },
         QueryAnswer::Sampled {
             bounds: vec![key(&["1"]), key(&["2"])],
             records_total: 3,
