@@ -78,7 +78,7 @@ async fn move_rows(
     let sizer = Arc::new(Mutex::new(BatchSizer::new(
         entity.compiled.settings.batch_size,
     )));
-    let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer);
+    let mut pipe = start_reading(run, &entity, claim, (&position, totals.read), held, &sizer);
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
@@ -141,7 +141,7 @@ fn start_reading(
     run: &Arc<RunContext>,
     entity: &Arc<EntityContext>,
     claim: &Claim,
-    position: &Position,
+    (position, rows_read): (&Position, i64),
     held: Arc<HeldKeys>,
     sizer: &Arc<Mutex<BatchSizer>>,
 ) -> ReadPipe {
@@ -156,6 +156,7 @@ fn start_reading(
             upto: whole.upto.clone(),
         },
         whole,
+        rows_read,
         held,
         sizer: sizer.clone(),
         batches: batches_tx,
