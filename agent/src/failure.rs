@@ -3,7 +3,7 @@
 //! A server's message may quote a row value, so for data errors the text is made here from the
 //! SQLSTATE and the names of column and constraint; `detail` is never used.
 
-use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::failure::{Failure, FailureKind, SqlAction, read_action, sql_action};
 use sqlx::postgres::PgDatabaseError;
 
 /// The PostgreSQL part of an error, if the server sent one.
@@ -17,6 +17,30 @@ pub fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 pub fn sqlstate(error: &sqlx::Error) -> Option<&str> {
     database_error(error).map(PgDatabaseError::code)
 }
+
+/// Code and words where a row of the source is at fault for an error of a SELECT.
+pub fn read_refusal(error: &sqlx::Error) -> Option<(String, String)> {
+    if is_garbled(error) {
+        let (code, words) = (INVALID_TEXT, condition(INVALID_TEXT));
+        return Some((code.to_owned(), format!("the source: {words} ({code})")));
+    }
+    let refusal = database_error(error)?;
+    (read_action(refusal.code()) == SqlAction::Row).then(|| {
+        let words = format!("the source: {}", describe(refusal));
+        (refusal.code().to_owned(), words)
+    })
+}
+
+/// What the server says quotes bytes that are no UTF-8: the driver refuses the whole message.
+fn is_garbled(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Protocol(words) => words.starts_with("Postgres returned a non-UTF-8 string"),
+        _ => false,
+    }
+}
+
+/// SQLSTATE of a text that is not valid in its encoding.
+const INVALID_TEXT: &str = "22021";
 
 /// Whether the connection is gone, so that nothing is known of what was under way.
 pub fn is_connection_loss(error: &sqlx::Error) -> bool {
@@ -100,13 +124,30 @@ pub fn describe(error: &PgDatabaseError) -> String {
     } else {
         condition(code).to_owned()
     };
-    if let Some(column) = error.column() {
+    if let Some(column) = column(error) {
         words.push_str(&format!(", column {column}"));
     }
-    if let Some(constraint) = error.constraint() {
+    if let Some(constraint) = constraint(error) {
         words.push_str(&format!(", constraint {constraint}"));
     }
     format!("{words} ({code})")
+}
+
+/// The column that an error names. A function or a trigger may name anything there, a value too: then none.
+pub fn column(error: &PgDatabaseError) -> Option<&str> {
+    error.column().filter(|_| is_plain(error))
+}
+
+/// Likewise the constraint.
+pub fn constraint(error: &PgDatabaseError) -> Option<&str> {
+    error.constraint().filter(|_| is_plain(error))
+}
+
+/// Nothing but a COPY stands behind the error.
+fn is_plain(error: &PgDatabaseError) -> bool {
+    error
+        .r#where()
+        .is_none_or(|context| context.starts_with("COPY ") && !context.contains('\n'))
 }
 
 /// PostgreSQL's condition names for the codes a row meets most often.
@@ -121,6 +162,7 @@ fn condition(code: &str) -> &'static str {
         "22023" => "invalid parameter value",
         "22P02" => "not a valid text for its type",
         "22P05" => "a character cannot be stored",
+        "21000" => "several rows where one may be",
         "23502" => "NULL in a NOT NULL column",
         "23503" => "the referenced row is missing",
         "23505" => "a row with this key is already there",
@@ -128,6 +170,8 @@ fn condition(code: &str) -> &'static str {
         "23P01" => "an exclusion constraint refuses the row",
         "42501" => "a right is missing",
         "53100" => "the disk is full",
+        "54000" => "the value is too large",
+        "54001" => "the value is nested too deep",
         "DR001" => "the partition has another holder",
         _ => match code.get(..2).unwrap_or_default() {
             "22" => "the data does not fit",

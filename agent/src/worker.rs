@@ -79,7 +79,7 @@ async fn move_rows(
     know_overrides(run, &entity, &fence, &mut destination).await?;
     lock(&run.throttle).set_rate(claim.assignment.max_rows_per_second);
     let sizer = sizer(run, &entity);
-    let mut pipe = start_reading(run, &entity, claim, &position, held, &sizer);
+    let mut pipe = start_reading(run, &entity, claim, (&position, totals.read), held, &sizer);
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
@@ -160,7 +160,7 @@ fn start_reading(
     run: &Arc<RunContext>,
     entity: &Arc<EntityContext>,
     claim: &Claim,
-    position: &Position,
+    (position, rows_read): (&Position, i64),
     held: Arc<HeldKeys>,
     sizer: &Arc<Mutex<BatchSizer>>,
 ) -> ReadPipe {
@@ -175,6 +175,7 @@ fn start_reading(
             upto: whole.upto.clone(),
         },
         whole,
+        rows_read,
         held,
         sizer: sizer.clone(),
         batches: batches_tx,

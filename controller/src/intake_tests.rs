@@ -45,6 +45,7 @@ fn run() -> RunWork {
         lanes: 1,
         foreign_keys: Step::OPEN,
         finish: Step::OPEN,
+        source_watch: Step::Done,
     }
 }
 

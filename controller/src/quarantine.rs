@@ -27,8 +27,7 @@ pub fn over_limit(
             } else {
                 records_total.max(totals.read)
             };
-            // Rows allowed: rounded down, as a share of whole rows.
-            (of as f64 * share).floor() as i64
+            share_of(of, share)
         }
     };
     (bad > allowed).then(|| {
@@ -37,6 +36,12 @@ pub fn over_limit(
             format!("{entity} has {bad} quarantined rows, `max_quarantined` allows {allowed}"),
         )
     })
+}
+
+/// A share of whole rows, rounded down; 29 % of 100 rows are 29, though 0.29 is a little less than that.
+fn share_of(rows: i64, share: f64) -> i64 {
+    let exact = rows as f64 * share;
+    (exact + exact * 1e-12 + 1e-9).floor() as i64
 }
 
 #[cfg(test)]
@@ -77,5 +82,27 @@ mod tests {
         assert!(over_limit("e", limit, &totals(1000, 100, 0), 10_000, false).is_none());
         assert!(over_limit("e", limit, &totals(100, 2, 0), 10_000, true).is_some());
         assert!(over_limit("e", limit, &totals(0, 0, 0), 0, true).is_none());
+    }
+
+    #[test]
+    fn a_share_allows_every_whole_row_of_it() {
+        for percent in 0..=100_i64 {
+            let share = percent as f64 / 100.0;
+            for hundreds in [1, 7, 10, 12_345, 10_000_000_000] {
+                assert_eq!(
+                    share_of(100 * hundreds, share),
+                    percent * hundreds,
+                    "{percent} %"
+                );
+                let one_short = 100 * hundreds - 1;
+                let allowed = share_of(one_short, share);
+                assert!(allowed <= percent * hundreds && allowed >= (percent - 1) * hundreds);
+            }
+        }
+        let judge = |failed| {
+            let limit = MaxQuarantined::Share(0.29);
+            over_limit("e", limit, &totals(100, failed, 0), 100, true)
+        };
+        assert!(judge(29).is_none() && judge(30).is_some());
     }
 }

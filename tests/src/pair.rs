@@ -15,7 +15,7 @@ pub struct Pair {
 }
 
 /// What stands before the entities of a test's plan.
-const HEAD: &str = "version: 1
+pub const HEAD: &str = "version: 1
 name: pair
 migration_type: full_migration
 namespace: 6f1b6c0e-6b3e-5d0a-9a53-0c7d3b5f9e11
@@ -48,8 +48,13 @@ impl Pair {
 
     /// Writes the plan whose part from `defaults:` or `entities:` on this is, and says where.
     pub fn write(&self, plan: &str) -> Result<String> {
-        let path = self.dir.path().join("plan.yaml");
-        std::fs::write(&path, format!("{HEAD}{plan}"))?;
+        self.write_as("plan.yaml", &format!("{HEAD}{plan}"))
+    }
+
+    /// Writes a file, and says where.
+    pub fn write_as(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text)?;
         Ok(path.to_string_lossy().into_owned())
     }
 

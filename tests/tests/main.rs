@@ -6,6 +6,7 @@ mod clients;
 mod clinic;
 mod cluster;
 mod commands;
+mod corpus;
 mod faults;
 mod fence;
 mod frozen;

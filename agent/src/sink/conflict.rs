@@ -135,7 +135,23 @@ impl Conflict {
         answers.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
     }
 
-    /// Does the same below a savepoint that is given up later, and empties the stage.
+    /// How many staged rows the target has not, though nothing refused them: a trigger dropped them.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn dropped(&self, connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        let sql = format!(
+            "select count(*) from {} s where not exists (select from {} t where {})",
+            self.values,
+            self.target,
+            self.matches("t", "s")
+        );
+        let answers = fetch_sql(connection, &sql).in_time(WRITE).await?;
+        answers.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
+    }
+
+    /// Does the same below a savepoint that is given up later, and empties the stage; how many rows were
+    /// dropped without a word.
     ///
     /// # Errors
     /// The driver's.
@@ -143,14 +159,17 @@ impl Conflict {
         &self,
         connection: &mut PgConnection,
         fence: &Fence,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<i64, sqlx::Error> {
         // Nothing is kept: a place in the ledger that no batch has will do.
-        let mut statements = self.statements(fence, 0);
-        statements.push(format!("delete from {}", self.rows));
+        let statements = self.statements(fence, 0);
         fetch_sql(connection, &statements.join("; "))
             .in_time(WRITE)
-            .await
-            .map(drop)
+            .await?;
+        let dropped = self.dropped(connection).await?;
+        fetch_sql(connection, &format!("delete from {}", self.rows))
+            .in_time(WRITE)
+            .await?;
+        Ok(dropped)
     }
 
     /// The statements of a batch, one message; the first answer is the number of rows not written.

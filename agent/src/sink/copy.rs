@@ -97,7 +97,7 @@ impl CopyStatements {
     }
 }
 
-/// Copies encoded rows.
+/// Copies encoded rows; the number of those that were kept: a trigger may drop some without a word.
 ///
 /// # Errors
 /// The driver's; after one that did not come from `finish` the connection must be closed.
@@ -105,7 +105,7 @@ pub async fn copy_rows(
     connection: &mut PgConnection,
     statement: &str,
     rows: &[u8],
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     let mut copy = connection.copy_in_raw(statement).await?;
     if rows.len() < PIECE {
         let mut whole = Vec::with_capacity(HEADER.len() + rows.len() + TRAILER.len());
@@ -120,5 +120,5 @@ pub async fn copy_rows(
         }
         copy.send(TRAILER).await?;
     }
-    copy.finish().await.map(drop)
+    copy.finish().await
 }

@@ -9,13 +9,16 @@ use proto::domain::failure::SqlAction;
 use serde_json::json;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
-use super::copy::copy_rows;
+use super::copy::{CopyStatements, copy_rows};
 use super::fence::Fence;
 use crate::batch::Batch;
 use crate::connect::run_sql;
-use crate::failure::{database_error, describe};
+use crate::failure::{column, constraint, database_error, describe};
 use crate::patience::{InTime, WRITE};
 use crate::run::EntityContext;
+
+/// Code of a row that the destination took and did not keep.
+const NOT_WRITTEN: &str = "DROVER_NOT_WRITTEN";
 
 /// Rows that are tried at once behind a bad one, so that a batch full of them stays cheap.
 const SMALLEST_WINDOW: usize = 16;
@@ -57,27 +60,24 @@ pub async fn find_bad_rows(
         run_sql(&mut *connection, "savepoint probe")
             .in_time(WRITE)
             .await?;
-        let rows = batch.rows.rows(from, to);
-        let error = match probe(connection, entity, fence, rows).await {
-            Ok(()) => {
+        let rows = (batch.rows.rows(from, to), to - from);
+        let refusal = match probe(connection, entity, fence, rows).await {
+            Ok(true) => {
                 run_sql(&mut *connection, "release savepoint probe")
                     .in_time(WRITE)
                     .await?;
                 window = (window * 2).min(batch.rows.len());
                 continue;
             }
-            Err(error) => error,
-        };
-        let refusal = match database_error(&error) {
-            Some(refusal) if entity.copy.action(refusal.code()) == SqlAction::Row => refusal,
-            _ => return Err(error),
+            Ok(false) => None,
+            Err(error) => Some(row_refusal(&entity.copy, error)?),
         };
         run_sql(&mut *connection, "rollback to savepoint probe")
             .in_time(WRITE)
             .await?;
-        match place_of(refusal, &entity.copy.relation, from, to) {
+        match place_of(refusal.as_deref(), &entity.copy.relation, from, to) {
             Some(place) => {
-                bad.push(bad_row(place, refusal));
+                bad.push(bad_row(place, refusal.as_deref()));
                 pending.push_front((place + 1, to));
                 pending.push_front((from, place));
                 window = SMALLEST_WINDOW.max(2 * (place - from));
@@ -94,27 +94,51 @@ pub async fn find_bad_rows(
     Ok(bad)
 }
 
-/// Writes rows as the batch would; what it staged is gone again behind it.
+/// Writes rows as the batch would; what it staged is gone again behind it. False: some were dropped
+/// without an error.
 async fn probe(
     connection: &mut PgConnection,
     entity: &EntityContext,
     fence: &Fence,
-    rows: &[u8],
-) -> Result<(), sqlx::Error> {
-    copy_rows(connection, &entity.copy.rows, rows)
+    (rows, count): (&[u8], usize),
+) -> Result<bool, sqlx::Error> {
+    let kept = copy_rows(connection, &entity.copy.rows, rows)
         .in_time(WRITE)
         .await?;
+    let is_whole = kept == count as u64;
     match (&entity.copy.conflict, &entity.copy.stage) {
-        (Some(conflict), _) => conflict.probe(connection, fence).await,
-        (None, Some(stage)) => run_sql(connection, &stage.probe()).in_time(WRITE).await,
-        (None, None) => Ok(()),
+        (Some(conflict), _) => Ok(conflict.probe(connection, fence).await? == 0 && is_whole),
+        (None, Some(stage)) => Ok(stage.probe(connection).await? == count as u64 && is_whole),
+        (None, None) => Ok(is_whole),
+    }
+}
+
+/// What the server says of a row; everything else ends the search.
+fn row_refusal(
+    copy: &CopyStatements,
+    error: sqlx::Error,
+) -> Result<Box<PgDatabaseError>, sqlx::Error> {
+    match database_error(&error) {
+        Some(refusal) if copy.action(refusal.code()) == SqlAction::Row => {}
+        _ => return Err(error),
+    }
+    match error {
+        sqlx::Error::Database(refusal) => refusal
+            .try_downcast::<PgDatabaseError>()
+            .map_err(sqlx::Error::Database),
+        other => Err(other),
     }
 }
 
 /// The row at fault: the named line, or the only row there is.
-fn place_of(refusal: &PgDatabaseError, relation: &str, from: usize, to: usize) -> Option<usize> {
+fn place_of(
+    refusal: Option<&PgDatabaseError>,
+    relation: &str,
+    from: usize,
+    to: usize,
+) -> Option<usize> {
     let named = refusal
-        .r#where()
+        .and_then(PgDatabaseError::r#where)
         .and_then(|context| line_of(context, relation))
         .map(|line| from + line - 1)
         .filter(|place| *place < to);
@@ -130,11 +154,16 @@ fn line_of(context: &str, relation: &str) -> Option<usize> {
     digits.parse().ok().filter(|line| *line > 0)
 }
 
-fn bad_row(place: usize, refusal: &PgDatabaseError) -> BadRow {
+fn bad_row(place: usize, refusal: Option<&PgDatabaseError>) -> BadRow {
+    let Some(refusal) = refusal else {
+        let words = "the destination took the row and did not keep it: a trigger drops it";
+        let context = json!({ "stage": "write" });
+        return (place, NOT_WRITTEN.to_owned(), words.to_owned(), context);
+    };
     let context = json!({
         "stage": "write",
-        "column": refusal.column(),
-        "constraint": refusal.constraint(),
+        "column": column(refusal),
+        "constraint": constraint(refusal),
     });
     let message = format!("the destination: {}", describe(refusal));
     (place, refusal.code().to_owned(), message, context)

@@ -30,7 +30,6 @@ const FOREIGN_KEYS: &str = "foreign keys";
 #[derive(Debug, FromRow)]
 struct Journalled {
     ddl_id: i64,
-    kind: String,
     table_schema: String,
     table_name: String,
     object_name: String,
@@ -58,7 +57,7 @@ pub async fn rebuild_keys(run: &RunContext, entity: &EntityContext) -> Result<()
     let mut connection = open_build(destination, migration_id, &part).await?;
     end_builds(&mut connection, &build_marker(migration_id, &part)).await?;
     let objects: Vec<Journalled> = sqlx::query_as(
-        "select d.ddl_id, d.kind, d.table_schema, d.table_name, d.object_name, d.create_sql, \
+        "select d.ddl_id, d.table_schema, d.table_name, d.object_name, d.create_sql, \
                 d.breach_sql \
          from drover.ddl d join drover.entity e \
              on e.destination_schema = d.table_schema and e.destination_table = d.table_name \
@@ -169,7 +168,7 @@ async fn foreign_keys(
     migration_id: Uuid,
 ) -> Result<Vec<Journalled>, Failure> {
     sqlx::query_as(
-        "select ddl_id, kind, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
+        "select ddl_id, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
          where migration_id = $1 and state = 'dropped' and kind = 'foreign_key' order by ddl_id",
     )
     .bind(migration_id)

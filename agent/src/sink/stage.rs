@@ -3,6 +3,11 @@
 
 use proto::domain::catalog::quote_ident;
 use proto::domain::compiled::{CompiledEntity, ConflictRule, WriteColumn};
+use sqlx::Executor;
+use sqlx::postgres::PgConnection;
+
+use crate::connect::run_sql;
+use crate::patience::{InTime, WRITE};
 
 /// Whether a value of these columns travels as text.
 pub fn is_needed(columns: &[WriteColumn]) -> bool {
@@ -41,7 +46,7 @@ pub struct Stage {
     /// Makes it, empty, for the transaction.
     pub make: String,
     /// Brings its rows into the target.
-    pub put: String,
+    insert: String,
     /// How the server calls it in the context of an error.
     pub relation: String,
 }
@@ -62,7 +67,7 @@ impl Stage {
                      select {} from {target} with no data",
                 columns(written)
             ),
-            put: format!(
+            insert: format!(
                 "insert into {target} ({}) overriding system value select {} from {rows}",
                 list(written, |name, _| name),
                 values(written)
@@ -72,8 +77,23 @@ impl Stage {
         })
     }
 
+    /// Brings its rows into the target; how many the target took, which is less where a trigger drops some.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn put(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let insert = connection.execute(sqlx::raw_sql(&self.insert));
+        insert.in_time(WRITE).await.map(|done| done.rows_affected())
+    }
+
     /// Likewise for rows that are given up later: the stage is empty again.
-    pub fn probe(&self) -> String {
-        format!("{}; delete from {}", self.put, self.rows)
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn probe(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let put = self.put(connection).await?;
+        let empty = format!("delete from {}", self.rows);
+        run_sql(connection, &empty).in_time(WRITE).await?;
+        Ok(put)
     }
 }

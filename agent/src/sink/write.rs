@@ -78,27 +78,38 @@ pub async fn write(
     connection: &mut PgConnection,
     write: &BatchWrite<'_>,
 ) -> Result<Written, WriteFault> {
-    match stage(connection, write).await {
-        Ok((round_trip, counts)) => match commit(connection, write, counts).await {
-            Ok((started_at, written_at)) => Ok(Written {
-                started_at,
-                written_at,
-                round_trip,
-                counts,
-            }),
-            Err(error) if is_connection_loss(&error) => Err(WriteFault::Unknown),
-            Err(error) => Err(definite(connection, write, &error).await),
-        },
+    let staged = match stage(connection, write).await {
+        Ok(staged) if staged.is_whole => staged,
+        Ok(_) => return Err(rolled_back(connection, WriteFault::Row).await),
+        Err(error) => return Err(definite(connection, write, &error).await),
+    };
+    match commit(connection, write, staged.counts).await {
+        Ok((started_at, written_at)) => Ok(Written {
+            started_at,
+            written_at,
+            round_trip: staged.round_trip,
+            counts: staged.counts,
+        }),
+        Err(error) if is_connection_loss(&error) => Err(WriteFault::Unknown),
         Err(error) => Err(definite(connection, write, &error).await),
     }
 }
 
-/// Everything before the message that ends the transaction; the round trip of its first message, and
-/// what becomes of the rows.
+/// A batch before the message that ends its transaction.
+struct Staged {
+    /// The round trip of the first message.
+    round_trip: Duration,
+    /// What becomes of the rows.
+    counts: Counts,
+    /// False: the target dropped rows without an error.
+    is_whole: bool,
+}
+
+/// Everything before the message that ends the transaction.
 async fn stage(
     connection: &mut PgConnection,
     write: &BatchWrite<'_>,
-) -> Result<(Duration, Counts), sqlx::Error> {
+) -> Result<Staged, sqlx::Error> {
     let begun = Instant::now();
     let mut begin = format!(
         "begin isolation level read committed; set local application_name = '{}'",
@@ -112,20 +123,23 @@ async fn stage(
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
     let round_trip = begun.elapsed();
     let mut counts = write.batch.counts();
+    let mut is_whole = true;
     if !write.batch.rows.is_empty() {
-        copy_rows(connection, &copy.rows, &write.batch.rows.bytes)
+        let kept = copy_rows(connection, &copy.rows, &write.batch.rows.bytes)
             .in_time(WRITE)
             .instrument(info_span!("write.rows", rows = write.batch.rows.len()))
             .await?;
+        is_whole = kept == write.batch.rows.len() as u64;
         copy_rows(connection, &copy.map, &write.batch.map.bytes)
             .in_time(WRITE)
             .instrument(info_span!("write.id_map"))
             .await?;
         if let Some(stage) = &copy.stage {
-            run_sql(&mut *connection, &stage.put)
-                .in_time(WRITE)
+            let put = stage
+                .put(connection)
                 .instrument(info_span!("write.stage"))
                 .await?;
+            is_whole &= put == write.batch.rows.len() as u64;
         }
         if let Some(conflict) = &copy.conflict {
             let skipped = conflict
@@ -134,12 +148,17 @@ async fn stage(
                 .await?;
             counts.written -= skipped;
             counts.skipped += skipped;
+            is_whole &= skipped == 0 || conflict.dropped(connection).await? == 0;
         }
     }
     if !write.errors.is_empty() {
         insert_errors(connection, write).await?;
     }
-    Ok((round_trip, counts))
+    Ok(Staged {
+        round_trip,
+        counts,
+        is_whole,
+    })
 }
 
 /// `advance` and COMMIT in one message, so that a frozen client cannot sit on the fence's lock.
@@ -242,6 +261,11 @@ async fn definite(
             return WriteFault::Refused(failure);
         }
     };
+    rolled_back(connection, fault).await
+}
+
+/// The fault, once its transaction is gone.
+async fn rolled_back(connection: &mut PgConnection, fault: WriteFault) -> WriteFault {
     match run_sql(connection, "rollback").in_time(WRITE).await {
         Ok(_) => fault,
         Err(error) => WriteFault::Retry(from_sqlx("roll back a batch", &error)),

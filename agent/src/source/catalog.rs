@@ -11,6 +11,8 @@ use sqlx::{Executor, Statement};
 
 use crate::failure::{During, database_error};
 
+/// SQLSTATE of a constant that a function has no use for: a time zone, a unit.
+const BAD_PARAMETER: &str = "22023";
 /// SQLSTATE of a pattern that is no regular expression.
 const BAD_REGEX: &str = "2201B";
 
@@ -166,7 +168,13 @@ async fn answer(connection: &mut PgConnection, probe: &Probe) -> Result<Probed, 
     let select = format!("select {sql} as x from {rows}");
     // Aggregates, window functions and sets are refused in a WHERE: what passes is one scalar a row.
     let scalar = format!("select from {rows} where {sql} is null");
-    for sql in [&scalar, &select] {
+    // Between other words than parentheses it must be whole too: not `a) or (b`.
+    let between = Probe {
+        sql: format!("case when true then {}\n end", probe.sql),
+        ..probe.clone()
+    };
+    let whole = format!("select {} as x from {rows}", free_sql(&between));
+    for sql in [&whole, &scalar, &select] {
         match (&mut *connection).prepare(sql).await {
             Ok(statement) if sql == &select => {
                 let Some(oid) = statement.columns().first().and_then(type_oid) else {
@@ -220,7 +228,7 @@ async fn refusal_of_planner(
     {
         Ok(lines) => lines,
         Err(error) => match database_error(&error) {
-            Some(refusal) if refusal.code() == BAD_REGEX => {
+            Some(refusal) if [BAD_REGEX, BAD_PARAMETER].contains(&refusal.code()) => {
                 return Ok(Some(refusal.message().to_owned()));
             }
             // Constant folding may raise (1/0): a row will tell, if one is read.

@@ -1,7 +1,8 @@
 //! Finds the row on which a SELECT fails: by key, halving.
 
 use futures::TryStreamExt;
-use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::compiled::ReadRule;
+use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, KeyValue};
 use serde_json::json;
 use sqlx::Row;
@@ -10,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use super::read::begin;
 use crate::batch::RowFailure;
 use crate::connect::close;
-use crate::failure::{During, database_error, describe, from_sqlx, sqlstate};
+use crate::failure::{During, from_sqlx, read_refusal};
 use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 
@@ -26,30 +27,36 @@ pub struct BadRow {
     pub before: Option<KeyValue>,
 }
 
+/// What is read.
+pub struct Reading<'a> {
+    /// The run.
+    pub run: &'a RunContext,
+    /// The entity.
+    pub entity: &'a EntityContext,
+    /// Fields of the SELECT beside the rule's own.
+    pub more: Vec<&'a String>,
+}
+
 /// The first row of `rest`, in key order, that cannot be read.
 ///
 /// # Errors
 /// `Busy` when every row reads well after all, so that the read is tried again.
-pub async fn first_bad_row(
-    run: &RunContext,
-    entity: &EntityContext,
-    rest: &KeyRange,
-) -> Result<BadRow, Failure> {
+pub async fn first_bad_row(read: &Reading<'_>, rest: &KeyRange) -> Result<BadRow, Failure> {
     let mut after = rest.after.clone();
     loop {
         let range = KeyRange {
             after: after.clone(),
             upto: rest.upto.clone(),
         };
-        let keys = next_keys(run, entity, &range).await?;
+        let keys = next_keys(read.run, &read.entity.compiled.read, &range).await?;
         let Some(last) = keys.last() else {
             return Err(Failure::new(
                 FailureKind::Busy,
                 "a row could not be read, then all could",
             ));
         };
-        if try_read(run, entity, &after, last).await?.is_some() {
-            return bisect(run, entity, after, &keys).await;
+        if try_read(read, &after, last).await?.is_some() {
+            return bisect(read, after, &keys).await;
         }
         after = Some(last.clone());
     }
@@ -57,8 +64,7 @@ pub async fn first_bad_row(
 
 /// `keys` behind `after` hold a bad row; finds the shortest prefix that fails.
 async fn bisect(
-    run: &RunContext,
-    entity: &EntityContext,
+    read: &Reading<'_>,
     after: Option<KeyValue>,
     keys: &[KeyValue],
 ) -> Result<BadRow, Failure> {
@@ -71,7 +77,7 @@ async fn bisect(
         } else {
             keys.get(good - 1).cloned()
         };
-        match try_read(run, entity, &start, &keys[middle - 1]).await? {
+        match try_read(read, &start, &keys[middle - 1]).await? {
             Some(failure) => (bad, found) = (middle, Some(failure)),
             None => good = middle,
         }
@@ -85,7 +91,7 @@ async fn bisect(
             } else {
                 keys.get(bad - 2).cloned()
             };
-            try_read(run, entity, &start, &key).await?.ok_or_else(|| {
+            try_read(read, &start, &key).await?.ok_or_else(|| {
                 Failure::new(FailureKind::Busy, "a row could not be read, then it could")
             })?
         }
@@ -109,30 +115,26 @@ async fn bisect(
 
 /// Reads `(after, upto]` and throws it away: SQLSTATE and words when a row fails.
 async fn try_read(
-    run: &RunContext,
-    entity: &EntityContext,
+    read: &Reading<'_>,
     after: &Option<KeyValue>,
     upto: &KeyValue,
 ) -> Result<Option<(String, String)>, Failure> {
+    let (run, entity) = (read.run, read.entity);
     let range = KeyRange {
         after: after.clone(),
         upto: Some(upto.clone()),
     };
-    let select = entity.compiled.read.select(&range, &run.constants);
+    let rule = &entity.compiled.read;
+    let select = rule.select_with(&range, &run.constants, &read.more);
     let copy = format!("copy ({select}\n) to stdout (format binary)");
     let mut connection = begin(run, entity.compiled.read.time_zone.as_deref()).await?;
     let outcome = drain(&mut connection, &copy).await;
     close(connection).await;
     match outcome {
         Ok(()) => Ok(None),
-        Err(error) => match sqlstate(&error).map(sql_action) {
-            Some(SqlAction::Row) => Ok(database_error(&error).map(|error| {
-                (
-                    error.code().to_owned(),
-                    format!("the source: {}", describe(error)),
-                )
-            })),
-            _ => Err(from_sqlx("read rows", &error)),
+        Err(error) => match read_refusal(&error) {
+            Some(refusal) => Ok(Some(refusal)),
+            None => Err(from_sqlx("read rows", &error)),
         },
     }
 }
@@ -144,12 +146,13 @@ async fn drain(connection: &mut PgConnection, copy: &str) -> Result<(), sqlx::Er
     Ok(())
 }
 
-async fn next_keys(
+/// The first keys of a range, filter or not.
+pub(super) async fn next_keys(
     run: &RunContext,
-    entity: &EntityContext,
+    read: &ReadRule,
     range: &KeyRange,
 ) -> Result<Vec<KeyValue>, Failure> {
-    let sql = entity.compiled.read.select_keys(range, WINDOW);
+    let sql = read.select_keys(range, WINDOW);
     let mut connection = begin(run, None).await?;
     let rows = sqlx::query(&sql)
         .fetch_all(&mut connection)
@@ -157,7 +160,7 @@ async fn next_keys(
         .await
         .during("read keys")?;
     close(connection).await;
-    let width = entity.compiled.read.key.len();
+    let width = read.key.len();
     rows.iter()
         .map(|row| {
             (0..width)

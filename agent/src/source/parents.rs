@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use proto::domain::compiled::OrphanCheck;
+use proto::domain::compiled::{OrphanCheck, ReadRule};
 use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::postgres::PgConnection;
 use tracing::{Instrument, info_span, warn};
 
+use super::isolate::next_keys;
 use super::tuple::{Tuple, TupleReader};
-use crate::connect::{Purpose, run_sql};
-use crate::failure::{During, from_sqlx, is_connection_loss};
+use crate::connect::{Purpose, close, run_sql};
+use crate::failure::{During, from_sqlx, is_connection_loss, read_refusal};
 use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::source::read::begin;
@@ -56,7 +58,9 @@ pub fn more_fields<'a>(entity: &'a EntityContext, presence: &Presence) -> Vec<&'
 
 /// All keys; none where they are too many, or where a row of the parent cannot be read.
 async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<ParentKeys>>, Failure> {
-    let mut connection = begin(run, None).await?;
+    let parent = run.plan().entity(&check.entity).map(|parent| &parent.read);
+    let zone = parent.and_then(|parent| parent.time_zone.as_deref());
+    let mut connection = begin(run, zone).await?;
     let copy = format!(
         "copy ({}\n) to stdout (format binary)",
         run.constants.apply(&check.keys)
@@ -71,6 +75,12 @@ async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<Parent
             Ok(Some(Arc::new(keys)))
         }
         Ok(None) => Ok(None),
+        Err(ReadFault::Source(error)) if parent.is_some() && read_refusal(&error).is_some() => {
+            match parent {
+                Some(parent) => Ok(load_around(run, parent).await?.map(Arc::new)),
+                None => Ok(None),
+            }
+        }
         Err(ReadFault::Source(error)) if !is_connection_loss(&error) => {
             let reason = from_sqlx("read the keys of a parent", &error);
             warn!(entity = %check.entity, %reason, "parents are looked up row by row");
@@ -78,6 +88,70 @@ async fn load(run: &RunContext, check: &OrphanCheck) -> Result<Option<Arc<Parent
         }
         Err(ReadFault::Source(error)) => Err(from_sqlx("read the keys of a parent", &error)),
         Err(ReadFault::Ours(failure)) => Err(failure),
+    }
+}
+
+/// All keys where `where` fails for some rows: those count as there, since they are set aside and hold their
+/// children. None where they are too many.
+async fn load_around(run: &RunContext, parent: &ReadRule) -> Result<Option<ParentKeys>, Failure> {
+    let mut found = ParentKeys::default();
+    let mut after: Option<KeyValue> = None;
+    loop {
+        let range = KeyRange {
+            after: after.clone(),
+            upto: None,
+        };
+        let keys = next_keys(run, parent, &range).await?;
+        let Some(last) = keys.last().cloned() else {
+            return Ok(Some(found));
+        };
+        let mut pending = vec![(0, keys.len())];
+        while let Some((from, end)) = pending.pop() {
+            let before = match from {
+                0 => after.clone(),
+                _ => keys.get(from - 1).cloned(),
+            };
+            let range = KeyRange {
+                after: before,
+                upto: keys.get(end - 1).cloned(),
+            };
+            match met(run, parent, &range).await? {
+                Some(met) => met.into_iter().for_each(|key| found.insert(key)),
+                None if end - from == 1 => {
+                    let key = keys.get(from).and_then(|key| key.0.first()?.parse().ok());
+                    key.into_iter().for_each(|key| found.insert(key));
+                }
+                None => {
+                    let middle = from.midpoint(end);
+                    pending.push((middle, end));
+                    pending.push((from, middle));
+                }
+            }
+        }
+        if found.bytes() > BUDGET {
+            return Ok(None);
+        }
+        after = Some(last);
+    }
+}
+
+/// The keys of a range that `where` lets through; none where it fails for one of them.
+async fn met(
+    run: &RunContext,
+    parent: &ReadRule,
+    range: &KeyRange,
+) -> Result<Option<Vec<i64>>, Failure> {
+    let mut connection = begin(run, parent.time_zone.as_deref()).await?;
+    let sql = parent.select_met(range, &run.constants);
+    let found = sqlx::query_scalar(&sql)
+        .fetch_all(&mut connection)
+        .in_time(READ)
+        .await;
+    close(connection).await;
+    match found {
+        Ok(keys) => Ok(Some(keys)),
+        Err(error) if read_refusal(&error).is_some() => Ok(None),
+        Err(error) => Err(error).during("read the keys of a parent"),
     }
 }
 

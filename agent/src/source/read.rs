@@ -6,18 +6,18 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use proto::domain::catalog::quote_literal;
 use proto::domain::compiled::RowAction;
-use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
 use tracing::{Instrument, info_span, warn};
 
-use super::isolate::{BadRow, first_bad_row};
+use super::isolate::{BadRow, Reading, first_bad_row};
 use super::parents;
 use super::tuple::{Tuple, TupleReader};
 use crate::batch::{Batch, RowFailure};
 use crate::connect::{Purpose, close, open, run_sql};
-use crate::failure::{During, from_sqlx, sqlstate};
+use crate::failure::{During, from_sqlx, read_refusal, sqlstate};
 use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
@@ -37,6 +37,8 @@ pub struct ReadJob {
     pub range: KeyRange,
     /// All keys of the partition.
     pub whole: KeyRange,
+    /// Rows of the partition that were read before, here or by an earlier holder.
+    pub rows_read: i64,
     /// Keys of failed parents.
     pub held: Arc<HeldKeys>,
     /// Present batch size, moved by the writer.
@@ -144,7 +146,12 @@ pub async fn read_partition(
                     after: position.clone(),
                     upto: range.upto,
                 };
-                let bad = first_bad_row(&job.run, &job.entity, &rest).await?;
+                let reading = Reading {
+                    run: &job.run,
+                    entity: &job.entity,
+                    more: parents::more_fields(&job.entity, &presence),
+                };
+                let bad = first_bad_row(&reading, &rest).await?;
                 let has_rows_before = bad.before.is_some() && bad.before != position;
                 pending = Some(bad);
                 if has_rows_before {
@@ -257,9 +264,9 @@ async fn stream_range(
 
 /// A data error of one row is isolated; everything else ends the read.
 fn row_fault(error: &sqlx::Error) -> Result<Pass, Failure> {
-    match sqlstate(error).map(sql_action) {
-        Some(SqlAction::Row) => Ok(Pass::RowFault),
-        _ => Err(from_sqlx("read rows", error)),
+    match read_refusal(error) {
+        Some(_) => Ok(Pass::RowFault),
+        None => Err(from_sqlx("read rows", error)),
     }
 }
 
@@ -283,6 +290,7 @@ async fn send(job: &mut ReadJob, batch: &mut Batch) -> Result<(), Failure> {
     };
     let full = std::mem::replace(batch, next);
     tell_dropped(job, &full);
+    job.rows_read += full.counts().read;
     // The writer is gone only when it failed, and then its failure is the one that counts.
     let slot = job.batches.reserve().await.map_err(|_| writer_gone())?;
     slot.send(full);
@@ -306,12 +314,26 @@ async fn finish(
         .count_filtered(&job.whole, &job.run.constants)
     {
         // Once, at the end and for the whole partition: an earlier holder counted none of it.
-        batch.filtered = sqlx::query_scalar(&count)
+        let filtered = sqlx::query_scalar(&count)
             .fetch_one(&mut *connection)
             .in_time(READ)
             .instrument(info_span!("read.filtered"))
-            .await
-            .during("count the rows that `where` leaves out (it must not fail for any row)")?;
+            .await;
+        batch.filtered = match filtered {
+            Ok(filtered) => filtered,
+            // It fails for a row that is set aside: what was neither read nor set aside was left out.
+            Err(error) if read_refusal(&error).is_some() => {
+                *connection = begin(&job.run, None).await?;
+                let all = job.entity.compiled.read.count_all(&job.whole);
+                let all: i64 = sqlx::query_scalar(&all)
+                    .fetch_one(&mut *connection)
+                    .in_time(READ)
+                    .await
+                    .during("count the rows of a partition")?;
+                (all - job.rows_read - batch.counts().read).max(0)
+            }
+            Err(error) => return Err(error).during("count the rows that `where` leaves out"),
+        };
     }
     batch.is_last = true;
     tell_dropped(job, &batch);

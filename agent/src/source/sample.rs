@@ -1,13 +1,13 @@
 //! Bounds of partitions from a sample of keys, and how many rows there are.
 
-use proto::domain::failure::{Failure, SqlAction, sql_action};
+use proto::domain::failure::Failure;
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::read::begin;
 use crate::connect::{Purpose, run_sql};
-use crate::failure::{During, sqlstate};
+use crate::failure::{During, read_refusal};
 use crate::patience::{InTime, READ};
 use crate::run::{EntityContext, RunContext};
 
@@ -68,7 +68,7 @@ pub async fn sample(
         {
             Ok(counted) => total = Some(counted),
             // A `where` that fails for some row: reading will name it.
-            Err(error) if sqlstate(&error).map(sql_action) == Some(SqlAction::Row) => {
+            Err(error) if read_refusal(&error).is_some() => {
                 connection = begin(run, read.time_zone.as_deref()).await?;
             }
             Err(error) => return Err(error).during("count the rows"),
@@ -87,7 +87,7 @@ pub async fn sample(
             match take_keys(&mut connection, &sql, read.key.len()).await {
                 Ok(keys) => break keys,
                 Err(error)
-                    if sqlstate(&error).map(sql_action) == Some(SqlAction::Row)
+                    if read_refusal(&error).is_some()
                         && sql != read.select_sample(percent, share, None) =>
                 {
                     connection = begin(run, read.time_zone.as_deref()).await?;

@@ -209,10 +209,14 @@ pub fn sql_action(sqlstate: &str) -> SqlAction {
         "53300" => return A::Retry,
         // The server ended a session that stood still inside a transaction.
         "25P03" | "25P04" => return A::UnknownOutcome,
+        // A value too large for an index or a row, or nested too deep.
+        "54000" | "54001" => return A::Row,
         _ => {}
     }
     match sqlstate.get(..2).unwrap_or_default() {
-        "22" | "23" => A::Row,
+        // Beside data and constraints: what a trigger or a function says of the row that it is given
+        // (RAISE, a subquery of several rows, a foreign routine), and a view's own condition.
+        "22" | "23" | "21" | "2F" | "38" | "39" | "44" | "P0" => A::Row,
         "40" => A::Retry,
         "08" => A::UnknownOutcome,
         "57" => A::UnknownOutcome,
@@ -221,6 +225,15 @@ pub fn sql_action(sqlstate: &str) -> SqlAction {
         "42" | "0A" => A::BlockEntity(FailureKind::SchemaDrift),
         "XX" => A::BlockRun(FailureKind::Internal),
         _ => A::BlockEntity(FailureKind::Internal),
+    }
+}
+
+/// The action for an SQLSTATE of a SELECT of the source. What was prepared before and fails now fails for
+/// a value: a corrupt one, or one that an expression has no answer for.
+pub fn read_action(sqlstate: &str) -> SqlAction {
+    match sqlstate {
+        "XX000" | "XX001" | "0A000" => SqlAction::Row,
+        _ => sql_action(sqlstate),
     }
 }
 
@@ -258,9 +271,29 @@ mod tests {
     #[test]
     fn an_unlisted_code_blocks_and_never_blames_a_row() {
         for code in [
-            "", "0", "01000", "P0001", "99999", "DR002", "HV000", "XX000",
+            "", "0", "01000", "42883", "99999", "DR002", "HV000", "XX000", "XX001", "54011",
+            "53100",
         ] {
             assert!(!matches!(sql_action(code), SqlAction::Row), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_read_or_a_trigger_says_of_a_row_is_the_rows() {
+        for code in [
+            "21000", "22012", "23514", "44000", "54000", "54001", "P0001", "P0004",
+        ] {
+            assert_eq!(sql_action(code), SqlAction::Row, "{code}");
+            assert_eq!(read_action(code), SqlAction::Row, "{code}");
+        }
+        for code in ["XX000", "XX001", "0A000"] {
+            assert_eq!(read_action(code), SqlAction::Row, "{code}");
+        }
+        for code in [
+            "42501", "42703", "53200", "57014", "08006", "XX002", "22P04", "40001",
+        ] {
+            assert_eq!(read_action(code), sql_action(code), "{code}");
+            assert_ne!(read_action(code), SqlAction::Row, "{code}");
         }
     }
 

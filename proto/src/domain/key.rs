@@ -126,6 +126,16 @@ impl ReadRule {
         )
     }
 
+    /// The keys, of one integer column, of a range's rows that the filter and the joins let through.
+    pub fn select_met(&self, range: &KeyRange, run: &RunConstants) -> String {
+        format!(
+            "SELECT ({})::int8 FROM {}{}",
+            self.key_columns(),
+            self.rows(),
+            where_clause(self.conditions(range, self.condition(run)))
+        )
+    }
+
     /// Keys in key order, of so many percent of the table's pages and of this share of the rows on them
     /// that the filter, where one is asked for, lets through.
     pub fn select_sample(
@@ -152,14 +162,15 @@ impl ReadRule {
         )
     }
 
-    /// Key texts and the whole row as JSON, of the given keys.
+    /// Key texts and the whole row as the text of JSON, of the given keys. What columns of JSON hold is
+    /// copied into it, not looked into.
     pub fn select_rows(&self, keys: &[KeyValue]) -> String {
         let keys: Vec<String> = keys
             .iter()
             .map(|key| format!("({})", self.key_literals(key)))
             .collect();
         format!(
-            "SELECT {}, to_jsonb(src) FROM {} AS src WHERE ({}) IN ({})",
+            "SELECT {}, row_to_json(src)::text FROM {} AS src WHERE ({}) IN ({})",
             self.key_texts(),
             self.source.quoted(),
             self.key_columns(),
@@ -176,9 +187,14 @@ impl ReadRule {
         }
         let is_inner = self.joins.as_ref().is_some_and(|joins| joins.is_inner);
         (condition.is_some() || is_inner).then(|| {
-            let all = self.count(&self.conditions(range, None));
+            let all = self.count_all(range);
             format!("SELECT ({all}) - ({})", self.count_rows(range, run))
         })
+    }
+
+    /// How many rows of a range there are, filter or not.
+    pub fn count_all(&self, range: &KeyRange) -> String {
+        self.count(&self.conditions(range, None))
     }
 
     /// How many rows of a range the filter and the joins let through.

@@ -148,6 +148,9 @@ fn compile<'a>(
             return each(scope, parents, &rule, target);
         }
         let reference = reference::compile(scope, child, parents, &rule)?;
+        for part in &reference.parts {
+            may_be_null(scope, part, target.column)?;
+        }
         return Some(Rule {
             column: target.column,
             columns: reference
@@ -360,5 +363,21 @@ fn assign(
         let message = format!("column \"{}\" is NOT NULL", column.name);
         return scope.problem(&format!("{}.on_error", step.path), message);
     }
+    may_be_null(scope, &draft, column)?;
     Some(draft)
+}
+
+/// What becomes NULL where it does not fit has no place in a column that must have a value.
+fn may_be_null(scope: &Scope<'_>, draft: &Draft, column: &Column) -> Option<()> {
+    match &draft.nulled {
+        Some(path) if column.not_null => {
+            let message = format!(
+                "sets NULL where a value does not fit, and column \"{}\" is NOT NULL; \
+                 give a default, or quarantine the row",
+                column.name
+            );
+            scope.problem(path, message)
+        }
+        Some(_) | None => Some(()),
+    }
 }

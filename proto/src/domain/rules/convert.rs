@@ -149,6 +149,9 @@ pub(super) fn checked(draft: Draft, to: &Ty, fit: &Fit<'_>, rule: &Check) -> Res
         draft.becomes(sql, to.clone())
     };
     draft.faults.extend(faults);
+    if *fit.unfit == Unfit::SetNull {
+        draft.nulled = Some(fit.path.to_owned());
+    }
     Ok(draft)
 }
 

@@ -32,6 +32,8 @@ pub struct Draft {
     pub direct: Option<String>,
     /// Every text it can be, where all are written in the plan.
     pub known: Option<BTreeSet<String>>,
+    /// Path of the step that makes it NULL where a value does not fit.
+    pub nulled: Option<String>,
 }
 
 /// A check of a value in the making; becomes a bit of the fault field.
@@ -58,6 +60,7 @@ impl Draft {
             mentioned: BTreeSet::new(),
             direct: None,
             known: None,
+            nulled: None,
         }
     }
 

@@ -113,9 +113,14 @@ pub(super) fn apply(scope: &Scope<'_>, draft: Draft, tz: &Tz, path: &str) -> Opt
         return Some(draft.becomes(sql, Ty::Timestamptz(None)));
     }
     let gap = tz.gap.clone().unwrap_or_else(|| scope.on_row_error.clone());
+    let sets_null = gap == Unfit::SetNull || tz.ambiguous == Some(Ambiguous::SetNull);
     let gap = verdict(scope, &clock, &gap, &format!("{path}.gap"))?;
     let ambiguous = ambiguous(scope, &clock, tz, &format!("{path}.ambiguous"))?;
-    Some(judged(draft, &clock, [gap, ambiguous], path))
+    let mut draft = judged(draft, &clock, [gap, ambiguous], path);
+    if sets_null {
+        draft.nulled = Some(path.to_owned());
+    }
+    Some(draft)
 }
 
 /// The moment with both verdicts.

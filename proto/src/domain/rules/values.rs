@@ -20,6 +20,7 @@ pub(super) fn default(scope: &Scope<'_>, draft: Draft, value: &Value, path: &str
     let ty = draft.ty.clone();
     Some(Draft {
         known,
+        nulled: None,
         ..draft.becomes(sql, ty)
     })
 }

@@ -38,6 +38,7 @@ pub(super) fn apply(
     let mut joined = Draft::new(case_sql(&tests, &values), drafts.first()?.ty.clone());
     joined.is_deterministic = drafts.iter().all(|draft| draft.is_deterministic);
     joined.known = known(&drafts, otherwise.is_some());
+    joined.nulled = drafts.iter().find_map(|draft| draft.nulled.clone());
     conditions
         .iter()
         .for_each(|condition| joined.absorb(condition));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::wire::agent_stream::PROTOCOL_VERSION;
 
-const KINDS: [FailureKind; 17] = [
+const KINDS: [FailureKind; 18] = [
     FailureKind::Unreachable,
     FailureKind::NoAgent,
     FailureKind::AgentsLost,
