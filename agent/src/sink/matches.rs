@@ -314,6 +314,7 @@ fn put_row(
             ValueRule::Id(_)
             | ValueRule::FirstId(_)
             | ValueRule::Ids(_)
+            | ValueRule::EachSteps(_)
             | ValueRule::Document(_) => None,
         };
         let Some(value) = value else { return Ok(()) };

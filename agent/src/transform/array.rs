@@ -2,6 +2,8 @@
 
 use proto::domain::failure::{Failure, FailureKind};
 
+use super::encode::put;
+
 /// Type oid of `uuid`.
 const UUID: u32 = 2950;
 
@@ -44,20 +46,30 @@ pub fn elements(bytes: &[u8]) -> Result<Vec<Option<&[u8]>>, Failure> {
 
 /// An array of uuids.
 pub fn of_uuids(ids: &[uuid::Uuid]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(20 + ids.len() * 20);
-    let dimensions: i32 = if ids.is_empty() { 0 } else { 1 };
+    let elements = ids.iter().map(|id| Some(id.as_bytes().as_slice()));
+    of(elements, UUID)
+}
+
+/// An array of elements of a type; `None` is NULL.
+pub fn of<'a>(
+    elements: impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone,
+    element_type: u32,
+) -> Vec<u8> {
+    let length = elements.len();
+    let mut out = Vec::with_capacity(20 + length * 20);
+    let dimensions: i32 = if length == 0 { 0 } else { 1 };
+    let has_nulls = elements.clone().any(|element| element.is_none());
     out.extend_from_slice(&dimensions.to_be_bytes());
-    out.extend_from_slice(&0i32.to_be_bytes());
-    out.extend_from_slice(&UUID.to_be_bytes());
-    if ids.is_empty() {
+    out.extend_from_slice(&i32::from(has_nulls).to_be_bytes());
+    out.extend_from_slice(&element_type.to_be_bytes());
+    if length == 0 {
         return out;
     }
-    let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+    let count = i32::try_from(length).unwrap_or(i32::MAX);
     out.extend_from_slice(&count.to_be_bytes());
     out.extend_from_slice(&1i32.to_be_bytes());
-    for id in ids {
-        out.extend_from_slice(&16i32.to_be_bytes());
-        out.extend_from_slice(id.as_bytes());
+    for element in elements {
+        put(&mut out, element);
     }
     out
 }

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use foldhash::fast::RandomState;
 use proto::domain::compiled::{
-    AgentStep, CompiledEntity, ConflictRule, Fault, IdCall, IdRule, IdsCall, KeyPart, KeyText,
-    OrphanCheck, ParentRef, RowAction, ValueRule,
+    AgentStep, CompiledEntity, ConflictRule, EachCall, Fault, IdCall, IdRule, IdsCall, KeyPart,
+    KeyText, OrphanCheck, ParentRef, RowAction, ValueRule,
 };
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::id::IdMaker;
@@ -43,6 +43,10 @@ enum Value {
     Ids {
         maker: NamedMaker,
         call: IdsCall,
+    },
+    EachSteps {
+        call: EachCall,
+        column: String,
     },
     Document {
         document: Document,
@@ -120,6 +124,10 @@ impl RowTransform {
                 maker: NamedMaker::new(namespace, &call.entity),
                 call: call.clone(),
             },
+            ValueRule::EachSteps(call) => Value::EachSteps {
+                call: call.clone(),
+                column: column.name.clone(),
+            },
             ValueRule::Document(call) => Value::Document {
                 document: Document::new(call, |named| NamedMaker::new(namespace, named)),
                 column: column.name.clone(),
@@ -191,7 +199,9 @@ impl RowTransform {
                 makers.collect()
             }
             Value::Document { document, .. } => document.names().collect(),
-            Value::Fields(..) | Value::Own | Value::Steps { .. } => Vec::new(),
+            Value::Fields(..) | Value::Own | Value::Steps { .. } | Value::EachSteps { .. } => {
+                Vec::new()
+            }
         });
         std::iter::once(self.named.as_str()).chain(referred)
     }
@@ -339,25 +349,20 @@ impl RowTransform {
                     field,
                     steps,
                     column,
-                } => match steps::run(steps, &self.keys, tuple.field(*field)) {
-                    steps::Outcome::Value(value) => put(out, Some(&value)),
-                    steps::Outcome::Null => put(out, None),
-                    steps::Outcome::Refused {
-                        code,
-                        reason,
-                        path,
-                        action,
-                    } => {
+                } => {
+                    let outcome = steps::run(steps, &self.keys, tuple.field(*field));
+                    if let Some(objection) = put_outcome(out, outcome, column) {
                         out.truncate(start);
-                        return Ok(Some(Objection {
-                            code: code.to_owned(),
-                            message: reason.to_owned(),
-                            context: json!({ "rule": path, "column": column }),
-                            action,
-                            is_held: false,
-                        }));
+                        return Ok(Some(objection));
                     }
-                },
+                }
+                Value::EachSteps { call, column } => {
+                    let outcome = steps::run_each(call, &self.keys, tuple.field(call.field))?;
+                    if let Some(objection) = put_outcome(out, outcome, column) {
+                        out.truncate(start);
+                        return Ok(Some(objection));
+                    }
+                }
             }
         }
         batch.rows.finish_row();
@@ -394,6 +399,29 @@ impl RowTransform {
     pub fn has_map_meta(&self) -> bool {
         self.map.has_meta()
     }
+}
+
+/// Appends what steps made of a value, or says why the row is not written.
+fn put_outcome(out: &mut Vec<u8>, outcome: steps::Outcome, column: &str) -> Option<Objection> {
+    match outcome {
+        steps::Outcome::Value(value) => put(out, Some(&value)),
+        steps::Outcome::Null => put(out, None),
+        steps::Outcome::Refused {
+            code,
+            reason,
+            path,
+            action,
+        } => {
+            return Some(Objection {
+                code: code.to_owned(),
+                message: reason.to_owned(),
+                context: json!({ "rule": path, "column": column }),
+                action,
+                is_held: false,
+            });
+        }
+    }
+    None
 }
 
 /// The entity that names the ids of an entity's rows.

@@ -29,6 +29,7 @@ impl Keys {
             .chain(matched)
             .flat_map(|column| match &column.value {
                 ValueRule::Steps { steps, .. } => steps.as_slice(),
+                ValueRule::EachSteps(call) => call.steps.as_slice(),
                 ValueRule::Field(_)
                 | ValueRule::Id(_)
                 | ValueRule::FirstId(_)

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use proto::domain::compiled::{AgentOp, AgentStep, REDACTED, RowAction};
+use proto::domain::compiled::{AgentOp, AgentStep, EachCall, REDACTED, RowAction};
+use proto::domain::failure::Failure;
 use unicode_normalization::UnicodeNormalization;
 
 use super::secrecy::Keys;
-use super::{datetime, email, json, json_path, phone, secrecy};
+use super::{array, datetime, email, json, json_path, phone, secrecy};
 
 /// What a step says of a value.
 #[derive(Debug, PartialEq)]
@@ -52,6 +53,29 @@ pub fn run(steps: &[AgentStep], keys: &Keys, input: Option<&[u8]>) -> Outcome {
         }
     }
     Outcome::Value(value.into_owned())
+}
+
+/// Puts the elements of an array through steps, one by one.
+///
+/// # Errors
+/// `Internal` when the field is not as compiled.
+pub fn run_each(call: &EachCall, keys: &Keys, input: Option<&[u8]>) -> Result<Outcome, Failure> {
+    let Some(input) = input else {
+        return Ok(Outcome::Null);
+    };
+    let mut made: Vec<Option<Vec<u8>>> = Vec::new();
+    for element in array::elements(input)? {
+        let value = match run(&call.steps, keys, element) {
+            Outcome::Value(value) => Some(value),
+            Outcome::Null => None,
+            refused @ Outcome::Refused { .. } => return Ok(refused),
+        };
+        if !call.is_distinct || !made.contains(&value) {
+            made.push(value);
+        }
+    }
+    let elements = made.iter().map(Option::as_deref);
+    Ok(Outcome::Value(array::of(elements, call.element)))
 }
 
 /// A default in the binary form of the step's result.
@@ -163,6 +187,39 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn every_element_goes_through_the_steps_and_may_stand_there_once() {
+        let each = |is_distinct, action| EachCall {
+            field: 0,
+            steps: step(AgentOp::Email, action),
+            element: 25,
+            is_distinct,
+        };
+        let input = array::of(
+            [Some(&b"A@x"[..]), None, Some(b"a@X"), Some(b"no")].into_iter(),
+            25,
+        );
+        let texts = |call: &EachCall| match run_each(call, &Keys::default(), Some(&input)).unwrap()
+        {
+            Outcome::Value(bytes) => {
+                let elements = array::elements(&bytes).unwrap().into_iter();
+                let elements =
+                    elements.map(|one| one.map(|one| String::from_utf8(one.to_vec()).unwrap()));
+                elements.map(Option::unwrap_or_default).collect::<Vec<_>>()
+            }
+            other => vec![format!("{other:?}")],
+        };
+        assert_eq!(
+            texts(&each(false, RowAction::SetNull)),
+            ["a@x", "", "a@x", ""]
+        );
+        assert_eq!(texts(&each(true, RowAction::SetNull)), ["a@x", ""]);
+        let refused = texts(&each(true, RowAction::Quarantine));
+        assert!(refused[0].contains("DROVER_EMAIL_INVALID"), "{refused:?}");
+        let null = run_each(&each(true, RowAction::Fail), &Keys::default(), None);
+        assert_eq!(null.unwrap(), Outcome::Null);
     }
 
     #[test]

@@ -211,6 +211,8 @@ pub enum ValueRule {
     FirstId(Vec<IdCall>),
     /// The ids of the rows whose keys stand in an array.
     Ids(IdsCall),
+    /// Every element of an array goes through typed steps in the agent.
+    EachSteps(EachCall),
     /// JSON with the ids of the rows that it refers to.
     Document(DocumentCall),
     /// The field goes through typed steps in the agent.

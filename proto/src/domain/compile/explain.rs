@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::compiled::{
-    AgentOp, CompiledEntity, Digest, DocumentCall, Fault, IdCall, IdRule, JsonStep, KeyPart,
-    OrphanAction, REDACTED, RowAction, ValueRule, WriteColumn,
+    AgentOp, AgentStep, CompiledEntity, Digest, DocumentCall, Fault, IdCall, IdRule, JsonStep,
+    KeyPart, OrphanAction, REDACTED, RowAction, ValueRule, WriteColumn,
 };
 
 /// What the SELECT and the agent do for an entity.
@@ -125,6 +125,7 @@ fn column_words(entity: &CompiledEntity, column: &WriteColumn) -> Vec<String> {
         ValueRule::Field(field) | ValueRule::Steps { field, .. } => vec![*field],
         ValueRule::Id(call) => call.parts.iter().map(|part| part.field).collect(),
         ValueRule::Ids(call) => vec![call.part.field],
+        ValueRule::EachSteps(call) => vec![call.field],
         ValueRule::Document(call) => vec![call.field],
         ValueRule::FirstId(calls) => {
             let parts = calls.iter().flat_map(|call| &call.parts);
@@ -156,18 +157,27 @@ fn value_words(value: &ValueRule) -> Vec<String> {
         }
         ValueRule::Ids(call) => vec![format!("ids of {} {}", call.entity, name(call.part.field))],
         ValueRule::Document(call) => document_words(call),
-        ValueRule::Steps { field, steps } => {
-            let mut words = vec![name(*field)];
-            words.extend(steps.iter().map(|step| match step.op.can_fail() {
-                true => {
-                    let otherwise = action_words(&step.on_error);
-                    format!("{}, else {otherwise}", op_words(&step.op))
-                }
-                false => op_words(&step.op),
-            }));
-            words
+        ValueRule::Steps { field, steps } => steps_words(name(*field), steps),
+        ValueRule::EachSteps(call) => {
+            let once = if call.is_distinct { ", once" } else { "" };
+            steps_words(
+                format!("each element of {}{once}", name(call.field)),
+                &call.steps,
+            )
         }
     }
+}
+
+fn steps_words(input: String, steps: &[AgentStep]) -> Vec<String> {
+    let mut words = vec![input];
+    words.extend(steps.iter().map(|step| match step.op.can_fail() {
+        true => {
+            let otherwise = action_words(&step.on_error);
+            format!("{}, else {otherwise}", op_words(&step.op))
+        }
+        false => op_words(&step.op),
+    }));
+    words
 }
 
 fn document_words(call: &DocumentCall) -> Vec<String> {

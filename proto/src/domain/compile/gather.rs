@@ -16,6 +16,9 @@ pub(super) struct Gathered {
     pub draft: Draft,
     /// What the keys refer to.
     pub references: Option<References>,
+    /// The elements go through the array's steps in the agent: their type oid at the destination, and whether
+    /// every value stands there once.
+    pub each: Option<(u32, bool)>,
 }
 
 /// The rows that an array's elements refer to.
@@ -177,7 +180,7 @@ fn values(
     inner: &Scope<'_>,
     place: &Place<'_>,
     steps: &[StepEntry],
-    elements: Elements,
+    mut elements: Elements,
 ) -> Option<Gathered> {
     let path = format!("{}.value", place.path);
     let Ty::Array(element) = Ty::of(&place.column.ty) else {
@@ -216,8 +219,8 @@ fn values(
         );
     }
     let draft = value_of(inner, if fk.is_some() { before } else { steps }, &path)?;
-    if let Some(step) = draft.agent.first() {
-        let words = "runs in the agent and cannot stand inside array_agg; use sql";
+    if let (Some(step), Some(_)) = (draft.agent.first(), fk) {
+        let words = "runs in the agent; fk needs a value of the source before it";
         return inner.problem(&step.path, words);
     }
     if let Some(fk) = fk {
@@ -230,14 +233,30 @@ fn values(
         is_asked: false,
     };
     let draft = inner.noted(&path, convert(draft, &element, &fit))?;
-    if let Some(step) = draft.agent.first() {
-        return inner.problem(
-            &step.path,
-            "runs in the agent and cannot stand inside array_agg",
-        );
-    }
     if elements.is_distinct && matches!(*element, Ty::Json) {
         return inner.problem(&format!("{}.distinct", place.path), "json has no equality");
+    }
+    if let Some(step) = draft.agent.first() {
+        let Some(oid) = oid_of(&element, &place.column.ty.base) else {
+            let words = format!(
+                "runs in the agent, which makes no {}; use sql",
+                place.column.ty.sql
+            );
+            return inner.problem(&step.path, words);
+        };
+        // What is equal is known behind the steps.
+        let is_distinct = std::mem::take(&mut elements.is_distinct);
+        let mut array = Draft::new(
+            elements.array(&draft.sql, "text[]", None),
+            Ty::Array(element),
+        );
+        array.faults = elements.lift(&draft.faults);
+        array.agent = draft.agent;
+        return Some(Gathered {
+            draft: array,
+            references: None,
+            each: Some((oid, is_distinct)),
+        });
     }
     let sql = elements.array(&draft.sql, &place.column.ty.base, None);
     let mut array = Draft::new(sql, Ty::Array(element));
@@ -245,7 +264,23 @@ fn values(
     Some(Gathered {
         draft: array,
         references: None,
+        each: None,
     })
+}
+
+/// Type oid of an element that the agent makes.
+fn oid_of(element: &Ty, array: &str) -> Option<u32> {
+    match element {
+        Ty::Text(_) if array == "text[]" => Some(25),
+        Ty::Text(_) if array == "character varying[]" => Some(1043),
+        Ty::Char(_) => Some(1042),
+        Ty::Date => Some(1082),
+        Ty::Timestamp(_) => Some(1114),
+        Ty::Timestamptz(_) => Some(1184),
+        Ty::Json => Some(114),
+        Ty::Jsonb => Some(3802),
+        _ => None,
+    }
 }
 
 /// The array of the rows that elements refer to.
@@ -378,6 +413,7 @@ fn references(
     Some(Gathered {
         draft: array,
         references: Some(references),
+        each: None,
     })
 }
 

@@ -40,6 +40,7 @@ fn field<'a>(entity: &'a CompiledEntity, column: &str) -> &'a str {
         ValueRule::Id(call) => &entity.read.fields[call.parts[0].field],
         ValueRule::FirstId(calls) => &entity.read.fields[calls[0].parts[0].field],
         ValueRule::Ids(call) => &entity.read.fields[call.part.field],
+        ValueRule::EachSteps(call) => &entity.read.fields[call.field],
         ValueRule::Document(call) => &entity.read.fields[call.field],
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyPart, RowAction};
+use super::{AgentStep, KeyPart, RowAction};
 
 /// Tables that are joined to the source. A source row is read once, however many rows it meets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,19 @@ pub struct IdsCall {
     /// The field that says how many elements were left out, as `int8`: the rows they refer to are not
     /// there.
     pub dropped: Option<usize>,
+}
+
+/// Steps on the elements of an array, one by one; an element that becomes NULL stays in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EachCall {
+    /// The field of the array of texts.
+    pub field: usize,
+    /// Steps in order.
+    pub steps: Vec<AgentStep>,
+    /// Type oid of an element at the destination.
+    pub element: u32,
+    /// Every value once, where it comes first.
+    pub is_distinct: bool,
 }
 
 /// Where the references of a column stand.

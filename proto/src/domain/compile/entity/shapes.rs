@@ -1,7 +1,7 @@
 //! Columns that are written from more than one row, or from one of several references.
 
 use super::super::super::compiled::{
-    DocumentCall, IdCall, IdsCall, KeyPart, KeyText, RefShape, ValueRule, WriteColumn,
+    DocumentCall, EachCall, IdCall, IdsCall, KeyPart, KeyText, RefShape, ValueRule, WriteColumn,
 };
 use super::super::column::Rule;
 use super::super::document::Document;
@@ -21,6 +21,19 @@ impl Assembly {
     ) {
         let column = &rule.column.name;
         let field = self.fields.index(&gathered.draft.sql);
+        if let Some((element, is_distinct)) = gathered.each {
+            self.drafts.extend(gathered.draft.faults.iter().cloned());
+            let call = EachCall {
+                field,
+                steps: gathered.draft.agent.clone(),
+                element,
+                is_distinct,
+            };
+            return self.columns.push(WriteColumn {
+                name: column.to_owned(),
+                value: ValueRule::EachSteps(call),
+            });
+        }
         let Some(references) = &gathered.references else {
             return self.write_field(column, &gathered.draft, field);
         };

@@ -119,6 +119,25 @@ fn keys_of_several_columns_are_elements_as_record_ids() {
 }
 
 #[test]
+fn elements_may_go_through_steps_of_the_agent() {
+    let rule = "{array_agg: {source: member, by: order_id, distinct: true, value: [{col: extra}, trim, email]}}";
+    for (ty, oid) in [("text[]", 25), ("character varying[]", 1043)] {
+        let orders = orders(rule, ty, &[]).unwrap();
+        let list = orders.columns.iter().find(|column| column.name == "list");
+        let ValueRule::EachSteps(call) = &list.unwrap().value else {
+            panic!("{list:?}")
+        };
+        assert_eq!((call.element, call.is_distinct), (oid, true));
+        assert_eq!(call.steps[0].op, AgentOp::Email);
+        let sql = field(&orders, "list");
+        assert!(
+            sql.contains("AS e)::text[]") && !sql.contains("DISTINCT"),
+            "{sql}"
+        );
+    }
+}
+
+#[test]
 fn arrays_are_checked() {
     let at = "entities[4].transformation_rules.list[0].array_agg";
     let agg = |rest: &str| format!("{{array_agg: {{source: member, by: order_id, {rest}}}}}");
@@ -145,8 +164,8 @@ fn arrays_are_checked() {
         (agg(value), "integer", "", "makes an array"),
         (agg(value), "text[]", ".value", "add {cast: text}"),
         (
-            agg("value: [{col: extra}, email]"),
-            "text[]",
+            agg("value: [{col: extra}, email, {fk: {entity: users}}]"),
+            "uuid[]",
             ".value[1].email",
             "runs in the agent",
         ),
