@@ -8,18 +8,19 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use proto::domain::catalog::quote_ident;
 use proto::domain::compiled::{MatchRule, ReadRule, ValueRule};
-use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::key::{KeyRange, record_id};
-use sqlx::postgres::PgConnection;
+use proto::domain::failure::{Failure, FailureKind, SqlAction, sql_action};
+use proto::domain::key::{KeyRange, KeyValue};
+use sqlx::postgres::{PgConnection, PgCopyIn};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use super::copy::{HEADER, PIECE, TRAILER};
 use super::fence::Fence;
-use crate::connect::{Purpose, open, run_sql};
-use crate::failure::{During, from_sqlx};
+use crate::connect::{Purpose, close, open, run_sql};
+use crate::failure::{During, from_sqlx, sqlstate};
 use crate::patience::{InTime, Patience, READ, WRITE};
 use crate::run::{EntityContext, RunContext};
+use crate::source::isolate::{Reading, first_bad_row};
 use crate::source::read::begin;
 use crate::source::tuple::{Tuple, TupleReader};
 use crate::transform::encode::{put, put_head};
@@ -32,6 +33,9 @@ use crate::transform::{key, steps};
 const PAUSE: Duration = Duration::from_millis(300);
 /// First half of the advisory lock of an entity's matching.
 const LOCK: i32 = 0x6d61_7463;
+
+/// Rows whose natural key cannot be read before the entity blocks: each is looked for by halving.
+const MAX_UNREADABLE: usize = 1000;
 
 const MATCHING: &str = "match rows that are there already";
 
@@ -79,6 +83,7 @@ pub async fn know_overrides(
             let verdict = match (id, refusal.as_deref()) {
                 (Some(id), _) => Match::Id(id),
                 (None, Some("ambiguous")) => Match::Ambiguous,
+                (None, Some("unreadable")) => Match::Unreadable,
                 (None, _) => Match::Duplicate,
             };
             overrides
@@ -185,7 +190,7 @@ async fn match_rows(
         .in_time(WRITE)
         .await
         .during(MATCHING)?;
-    stage_rows(run, entity, rule, (connection, &stage)).await?;
+    let unreadable = stage_rows(run, entity, rule, (connection, &stage)).await?;
     run_sql(&mut *connection, &format!("analyze {stage}"))
         .await
         .during(MATCHING)?;
@@ -230,70 +235,148 @@ async fn match_rows(
         tests.join(" and "),
         foreign.concat(),
     );
-    run_sql(connection, &store).await.during(MATCHING)
+    run_sql(&mut *connection, &store).await.during(MATCHING)?;
+    sqlx::query(
+        "insert into drover.override (entity_no, source_id, refusal, kind) \
+         select $1, k, 'unreadable', 'match' from unnest($2::text[]) k",
+    )
+    .bind(entity_no)
+    .bind(unreadable)
+    .execute(connection)
+    .in_time(WRITE)
+    .await
+    .map(drop)
+    .during(MATCHING)
 }
 
-/// Copies record id and natural key of every source row that has one.
+/// Copies record id and natural key of every source row that has one; the record ids of those whose natural
+/// key cannot be read.
 async fn stage_rows(
     run: &RunContext,
     entity: &EntityContext,
     rule: &MatchRule,
     (connection, stage): (&mut PgConnection, &str),
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let read = rule.read(&entity.compiled.read);
-    let select = read.select(&KeyRange::default(), &run.constants);
-    let mut source = begin(run, read.time_zone.as_deref()).await?;
-    {
+    let copy = format!("copy {stage} from stdin (format binary)");
+    let into = connection.copy_in_raw(&copy).await.during(MATCHING)?;
+    let mut staging = Staging {
+        run,
+        read: &read,
+        rule,
+        keys: entity.transform.keys(),
+        into,
+        out: HEADER.to_vec(),
+    };
+    let reading = Reading {
+        run,
+        rule: &read,
+        more: Vec::new(),
+    };
+    let (mut rest, mut unreadable) = (KeyRange::default(), Vec::new());
+    while let Some((staged, error)) = staging.range(&rest).await? {
+        rest.after = staged.or(rest.after);
+        if unreadable.len() >= MAX_UNREADABLE {
+            return Err(from_sqlx("read natural keys", &error));
+        }
+        let bad = first_bad_row(&reading, &rest).await?;
+        if bad.before.is_some() && bad.before != rest.after {
+            let before = KeyRange {
+                after: rest.after.clone(),
+                upto: bad.before.clone(),
+            };
+            if let Some((_, error)) = staging.range(&before).await? {
+                return Err(from_sqlx("read natural keys", &error));
+            }
+        }
+        unreadable.push(bad.failure.key.to_record_id());
+        rest.after = Some(bad.failure.key);
+    }
+    staging.out.extend_from_slice(TRAILER);
+    staging.into.send(staging.out).await.during(MATCHING)?;
+    staging.into.finish().await.during(MATCHING)?;
+    Ok(unreadable)
+}
+
+/// Natural keys on their way into the stage.
+struct Staging<'a> {
+    run: &'a RunContext,
+    read: &'a ReadRule,
+    rule: &'a MatchRule,
+    keys: &'a Keys,
+    into: PgCopyIn<&'a mut PgConnection>,
+    out: Vec<u8>,
+}
+
+impl Staging<'_> {
+    /// Stages the rows of a range; where a row cannot be read, the key of the last one that was, and why.
+    async fn range(
+        &mut self,
+        range: &KeyRange,
+    ) -> Result<Option<(Option<KeyValue>, sqlx::Error)>, Failure> {
+        let select = self.read.select(range, &self.run.constants);
         let copy = format!("copy ({select}\n) to stdout (format binary)");
-        let mut stream = source
-            .copy_out_raw(&copy)
+        let mut source = begin(self.run, self.read.time_zone.as_deref()).await?;
+        let mut last = None;
+        let outcome = self.copy(&mut source, &copy, &mut last).await?;
+        if let Err(error) = outcome {
+            close(source).await;
+            return match sqlstate(&error).map(sql_action) {
+                Some(SqlAction::Row) => Ok(Some((last, error))),
+                _ => Err(from_sqlx("read natural keys", &error)),
+            };
+        }
+        run_sql(&mut source, "commit")
             .in_time(READ)
             .await
-            .during("read natural keys")?;
-        let mut into = connection
-            .copy_in_raw(&format!("copy {stage} from stdin (format binary)"))
-            .await
-            .during(MATCHING)?;
+            .during("end the read")?;
+        self.run.source.give_back(Purpose::Read, source).await;
+        Ok(None)
+    }
+
+    async fn copy(
+        &mut self,
+        source: &mut PgConnection,
+        copy: &str,
+        last: &mut Option<KeyValue>,
+    ) -> Result<Result<(), sqlx::Error>, Failure> {
+        let mut stream = match source.copy_out_raw(copy).in_time(READ).await {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut patience = Patience::new(READ);
         let (mut reader, mut tuple) = (TupleReader::default(), Tuple::default());
-        let mut out = HEADER.to_vec();
-        while let Some(chunk) = patience
-            .wait(stream.try_next())
-            .await
-            .map_err(|error| from_sqlx("read natural keys", &error))?
-        {
+        loop {
+            let chunk = match patience.wait(stream.try_next()).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            };
             reader.push(chunk);
             while reader.next(&mut tuple)? {
-                put_row(&mut out, (&read, rule), entity.transform.keys(), &tuple)?;
+                let key = put_row(&mut self.out, (self.read, self.rule), self.keys, &tuple)?;
+                *last = Some(key);
             }
-            if out.len() >= PIECE {
-                let piece = std::mem::take(&mut out);
-                into.send(piece).await.during(MATCHING)?;
+            if self.out.len() >= PIECE {
+                let piece = std::mem::take(&mut self.out);
+                self.into.send(piece).await.during(MATCHING)?;
             }
         }
         if !reader.has_ended() {
             let words = "the source's answer was cut short";
             return Err(Failure::new(FailureKind::Unreachable, words));
         }
-        out.extend_from_slice(TRAILER);
-        into.send(out).await.during(MATCHING)?;
-        into.finish().await.during(MATCHING)?;
+        Ok(Ok(()))
     }
-    run_sql(&mut source, "commit")
-        .in_time(READ)
-        .await
-        .during("end the read")?;
-    run.source.give_back(Purpose::Read, source).await;
-    Ok(())
 }
 
-/// Appends a row of the stage; nothing where a value is NULL or does not fit: that matches no row.
+/// Appends a row of the stage; nothing where a value is NULL or does not fit: that matches no row. Its key.
 fn put_row(
     out: &mut Vec<u8>,
     (read, rule): (&ReadRule, &MatchRule),
     keys: &Keys,
     tuple: &Tuple,
-) -> Result<(), Failure> {
+) -> Result<KeyValue, Failure> {
     let mut values: Vec<Vec<u8>> = Vec::with_capacity(rule.columns.len() + 1);
     let mut texts = Vec::with_capacity(read.key.len());
     for (at, column) in read.key.iter().enumerate() {
@@ -302,7 +385,8 @@ fn put_row(
         key::push_text(&mut text, column.text, tuple.field(at).ok_or_else(null)?)?;
         texts.push(text);
     }
-    values.push(record_id(texts.iter().map(String::as_str)).into_bytes());
+    let key = KeyValue(texts);
+    values.push(key.to_record_id().into_bytes());
     for column in &rule.columns {
         let value = match &column.value {
             ValueRule::Field(field) => tuple.field(*field).map(<[u8]>::to_vec),
@@ -317,10 +401,10 @@ fn put_row(
             | ValueRule::EachSteps(_)
             | ValueRule::Document(_) => None,
         };
-        let Some(value) = value else { return Ok(()) };
+        let Some(value) = value else { return Ok(key) };
         values.push(value);
     }
     put_head(out, values.len(), None);
     values.iter().for_each(|value| put(out, Some(value)));
-    Ok(())
+    Ok(key)
 }

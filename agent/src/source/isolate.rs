@@ -13,7 +13,7 @@ use crate::batch::RowFailure;
 use crate::connect::close;
 use crate::failure::{During, from_sqlx, read_refusal};
 use crate::patience::{InTime, Patience, READ};
-use crate::run::{EntityContext, RunContext};
+use crate::run::RunContext;
 
 /// Keys that are looked at in one go.
 const WINDOW: usize = 2000;
@@ -31,8 +31,8 @@ pub struct BadRow {
 pub struct Reading<'a> {
     /// The run.
     pub run: &'a RunContext,
-    /// The entity.
-    pub entity: &'a EntityContext,
+    /// The SELECT.
+    pub rule: &'a ReadRule,
     /// Fields of the SELECT beside the rule's own.
     pub more: Vec<&'a String>,
 }
@@ -48,7 +48,7 @@ pub async fn first_bad_row(read: &Reading<'_>, rest: &KeyRange) -> Result<BadRow
             after: after.clone(),
             upto: rest.upto.clone(),
         };
-        let keys = next_keys(read.run, &read.entity.compiled.read, &range).await?;
+        let keys = next_keys(read.run, read.rule, &range).await?;
         let Some(last) = keys.last() else {
             return Err(Failure::new(
                 FailureKind::Busy,
@@ -119,15 +119,14 @@ async fn try_read(
     after: &Option<KeyValue>,
     upto: &KeyValue,
 ) -> Result<Option<(String, String)>, Failure> {
-    let (run, entity) = (read.run, read.entity);
+    let (run, rule) = (read.run, read.rule);
     let range = KeyRange {
         after: after.clone(),
         upto: Some(upto.clone()),
     };
-    let rule = &entity.compiled.read;
     let select = rule.select_with(&range, &run.constants, &read.more);
     let copy = format!("copy ({select}\n) to stdout (format binary)");
-    let mut connection = begin(run, entity.compiled.read.time_zone.as_deref()).await?;
+    let mut connection = begin(run, rule.time_zone.as_deref()).await?;
     let outcome = drain(&mut connection, &copy).await;
     close(connection).await;
     match outcome {

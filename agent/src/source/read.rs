@@ -148,7 +148,7 @@ pub async fn read_partition(
                 };
                 let reading = Reading {
                     run: &job.run,
-                    entity: &job.entity,
+                    rule: &job.entity.compiled.read,
                     more: parents::more_fields(&job.entity, &presence),
                 };
                 let bad = first_bad_row(&reading, &rest).await?;

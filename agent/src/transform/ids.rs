@@ -85,7 +85,7 @@ impl NamedMaker {
             let matched = overrides.and_then(|all| all.get(&self.named, text));
             ids.push(match matched {
                 Some(Match::Id(other)) => other,
-                Some(Match::Ambiguous | Match::Duplicate) | None => {
+                Some(Match::Ambiguous | Match::Duplicate | Match::Unreadable) | None => {
                     let mut builder = self.maker.start();
                     builder.push_part(text.as_bytes());
                     builder.finish()

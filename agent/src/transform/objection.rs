@@ -35,6 +35,11 @@ impl Objection {
                 "several rows of the destination match it",
                 default,
             ),
+            Match::Unreadable => (
+                "DROVER_MATCH_UNREADABLE",
+                "its natural key cannot be read from the source",
+                default,
+            ),
             Match::Duplicate | Match::Id(_) => (
                 "DROVER_MATCH_DUPLICATE",
                 "other rows match the same row of the destination",

@@ -13,6 +13,8 @@ pub enum Match {
     Ambiguous,
     /// Others match the same row.
     Duplicate,
+    /// What it would match by cannot be read.
+    Unreadable,
 }
 
 /// Rows whose id is another one, by record id, for each entity that names ids; most have none.

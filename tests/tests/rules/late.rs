@@ -294,3 +294,39 @@ entities:
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_row_whose_natural_key_cannot_be_read_is_one_error() -> Result<()> {
+    let pair = Pair::new(
+        "create table worker (id int primary key, data text);
+         insert into worker select n, json_build_object('mail', 'w' || n) from generate_series(1, 50) n;
+         update worker set data = 'not json' where id in (1, 17, 18, 50)",
+        "create table workers (id uuid primary key, mail text unique, n int);
+         insert into workers values ('00000000-0000-0000-0000-0000000000aa', 'w2', null),
+             ('00000000-0000-0000-0000-0000000000bb', 'w49', null)",
+    )
+    .await?;
+    pair.must_end(
+        "defaults: {max_quarantined: 9, unmapped_columns: ignore}
+entities:
+- entity: workers
+  source_entity: worker
+  destination_entity: workers
+  entity_type: worker
+  id: {kind: natural_key, match: {mail: [{sql: \"data::json->>'mail'\"}]}, else: uuid5}
+  on_conflict: {merge: [n]}
+  transformation_rules:
+    n: [{col: id}]
+",
+        0,
+    )
+    .await?;
+    let bad = |id: &str| format!("workers {id} DROVER_MATCH_UNREADABLE false");
+    assert_eq!(errors(&pair).await?, ["1", "17", "18", "50"].map(bad));
+    let rows = pair
+        .rows("select mail, n from workers where mail is not null order by n")
+        .await?;
+    assert_eq!(rows, [r#"{"mail":"w2","n":2}"#, r#"{"mail":"w49","n":49}"#]);
+    assert_eq!(pair.app.number("select count(*) from workers").await?, 46);
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The language of rules against two real databases: what each word makes of rows.
 
+mod arrays;
 mod conflicts;
 mod documents;
 mod homes;
