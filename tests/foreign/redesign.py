@@ -155,6 +155,8 @@ class Redesign:
             fk["by"] = reference.of
         if policy:
             fk["orphan"] = policy
+        if self.is_later(entity, reference.columns):
+            fk["deferred"] = True
         entity.rules[name] = [{"fk": fk}] if len(reference.columns) > 1 else [{"col": reference.columns[0]}, {"fk": fk}]
         alias = self.parent(entity, reference, policy, name)
         kind = parent.new_key()[1]
@@ -162,6 +164,9 @@ class Redesign:
         keys = [f"k_{c}" for c in parent.key]
         entity.columns[name] = (kind, required, f"case when {alias}.fate is not null then {parent.new_id(alias, keys, self.namespace)} end")
         entity.renamed[tuple(reference.columns)] = name
+
+    def is_later(self, entity, columns):
+        return f"{entity.table.name}.{columns[0]}" in self.wishes.get("later", [])
 
     def parent(self, entity, reference, policy=None, name=None):
         parent = self.of_table[reference.table]

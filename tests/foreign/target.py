@@ -8,7 +8,7 @@ from entity import new_type, q, qs
 def script(design):
     """SQL that makes the new schema."""
     lines = list(design.wishes.get("types", []))
-    late = []
+    keys, references = [], []
     kinds = {c.base: c.labels for e in design.entities.values() for c in e.table.columns.values() if c.labels}
     for name, labels in kinds.items():
         lines.append(f"create type {q(name)} as enum ({', '.join(repr(label) for label in labels)});")
@@ -20,8 +20,9 @@ def script(design):
                 everywhere = required and all(name in e.columns for e in parts)
                 columns[name] = f"{q(name)} {kind}{' not null' if everywhere else ''}"
         lines.append(f"create table {q(destination)} (\n  " + ",\n  ".join(columns.values()) + "\n);")
-        late += constraints(design, destination, parts[0], len(parts) == 1)
-    return "\n".join(lines + late) + "\n"
+        keys += constraints(design, destination, parts[0], len(parts) == 1)
+        references += foreign_keys(destination, parts[0])
+    return "\n".join(lines + keys + references) + "\n"
 
 
 def constraints(design, destination, entity, alone):
@@ -48,6 +49,11 @@ def constraints(design, destination, entity, alone):
         new = rewrite(entity, check)
         if new:
             lines.append(f"alter table {q(destination)} add check ({new});")
+    return lines
+
+
+def foreign_keys(destination, entity):
+    lines = []
     for parent, _, _, _, _, name in entity.parents:
         name = name or entity.new_key()[0]
         if parent.kind != "none":
