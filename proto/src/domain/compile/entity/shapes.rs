@@ -29,10 +29,8 @@ impl Assembly {
                 element,
                 is_distinct,
             };
-            return self.columns.push(WriteColumn {
-                name: column.to_owned(),
-                value: ValueRule::EachSteps(call),
-            });
+            let value = ValueRule::EachSteps(call);
+            return self.columns.push(WriteColumn::new(column, value));
         }
         let Some(references) = &gathered.references else {
             return self.write_field(column, &gathered.draft, field);
