@@ -41,7 +41,7 @@ pub fn over_limit(
 /// A share of whole rows, rounded down; 29 % of 100 rows are 29, though 0.29 is a little less than that.
 fn share_of(rows: i64, share: f64) -> i64 {
     let exact = rows as f64 * share;
-    (exact + exact * 1e-12 + 1e-9).floor() as i64
+    (exact + exact * (2.0 * f64::EPSILON) + 1e-9).floor() as i64
 }
 
 #[cfg(test)]

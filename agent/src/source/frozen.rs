@@ -126,7 +126,7 @@ mod tests {
         let before = activity("a", 1);
         assert_eq!(refuse_writes(&before, &before), Ok(()));
         for (now, earlier, words) in [
-            (activity("a", 2), before.clone(), "public.t were written"),
+            (activity("a", 2), before.clone(), "t were written"),
             (activity("b", 1), before.clone(), "statistics were reset"),
             (before, SourceActivity::default(), "before anybody looked"),
         ] {

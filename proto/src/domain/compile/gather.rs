@@ -190,6 +190,7 @@ fn values(
         );
         return inner.problem(&place.path, words);
     };
+    let element = Box::new(element.alone());
     let (last, before) = steps.split_last()?;
     let last_path = format!("{path}[{}].{}", before.len(), last.step.word());
     let fk = match &last.step {

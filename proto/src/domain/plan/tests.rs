@@ -48,7 +48,6 @@ fn the_whole_language_is_recognised() {
         .collect();
     for path in [
         "entities[0].validation_rules",
-        "entities[5].transformation_rules.referred_by[1].fk.deferred",
         "entities[5].transformation_rules.seen[1].cast.format",
         "schema_changes",
         "validations",

@@ -116,11 +116,6 @@ fn steps() {
             "no entity \"x\"",
         ),
         (
-            "[{col: a}, {fk: {entity: users, deferred: true}}]",
-            at("[1].fk.deferred"),
-            "not supported yet",
-        ),
-        (
             "[{col: a}, {tz: {ambiguous: last}}]",
             at("[1].tz.ambiguous"),
             "mean \"latest\"?",

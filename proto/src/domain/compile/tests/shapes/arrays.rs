@@ -102,7 +102,7 @@ fn an_array_may_refer_to_the_entity_itself_and_is_settled_after_the_load() {
 
 #[test]
 fn keys_of_several_columns_are_elements_as_record_ids() {
-    let rule = "{array_agg: {source: member, by: order_id, value: [{fk: {entity: jaws, cols: [order_id, side]}}]}}";
+    let rule = "{array_agg: {source: member, by: order_id, value: [{fk: {entity: jaws, cols: [order_id, side], deferred: true}}]}}";
     let orders = orders(rule, "uuid[]", &[]).unwrap();
     let sql = field(&orders, "list");
     for part in [

@@ -76,7 +76,7 @@ fn references_in_json_are_checked() {
         (
             "{fk: {entity: offices, path: $.o, orphan: {default: x}}}",
             ".orphan",
-            "is no bigint",
+            "is no integer",
         ),
     ];
     for (steps, path, words) in cases {

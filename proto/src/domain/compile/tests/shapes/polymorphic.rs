@@ -14,7 +14,7 @@ fn orders(declared: &str, id_type: &str) -> Result<CompiledEntity, Vec<Problem>>
     let edits = [(ORDER, entity_text.as_str()), (TOTAL, rules.as_str())];
     let id = format!("subject_id {id_type}");
     let plan = compiled_to(&edits, &[], |source, destination| {
-        let more = catalogs::table("x", &[], &[&id, "subject_type enum:user,office"]);
+        let more = catalogs::table("x", &[], &[&id, "subject_type enum:user,office,order"]);
         destination.tables[3].columns.extend(more.columns);
         source.tables.push(catalogs::table(
             "django_content_type",

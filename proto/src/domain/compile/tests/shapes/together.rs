@@ -57,7 +57,7 @@ fn references_to_rows_with_shared_ids_are_named_by_who_made_the_ids() {
 }
 
 #[test]
-fn an_element_of_an_array_refers_by_the_key() {
+fn an_element_of_an_array_refers_by_another_column() {
     let rule = format!(
         "{TOTAL}\n    list: [{{array_agg: {{source: member, by: order_id, \
          value: [{{col: user_id}}, {{fk: {{entity: users, by: [id]}}}}]}}}}]"
@@ -66,8 +66,11 @@ fn an_element_of_an_array_refers_by_the_key() {
         let more = catalogs::table("x", &[], &["list uuid[]"]).columns;
         destination.tables[3].columns.extend(more);
     });
-    let path = "entities[4].transformation_rules.list[0].array_agg.value[1].fk.by";
-    problems::expect(&plan.unwrap_err(), path, "not supported yet here");
+    let orders = entity(&plan.unwrap(), "orders");
+    let ValueRule::Ids(call) = value(&orders, "list") else {
+        panic!("{orders:?}")
+    };
+    assert_eq!(call.entity, "users");
 }
 
 #[test]
