@@ -34,7 +34,7 @@ pub fn read_refusal(error: &sqlx::Error) -> Option<(String, String)> {
 /// What the server says quotes bytes that are no UTF-8: the driver refuses the whole message.
 fn is_garbled(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Protocol(words) => words.starts_with("Postgres returned a non-UTF-8 string"),
+        sqlx::Error::Protocol(words) => words.contains("returned a non-UTF-8 string"),
         _ => false,
     }
 }

@@ -158,7 +158,8 @@ mod tests {
         let begun = Instant::now();
         let (mut from, mut to) = socket.split();
         let (wrote, read) = tokio::join!(to.write_all(&sent), from.read_exact(&mut got));
-        (wrote?, read?);
+        wrote?;
+        read?;
         let took = begun.elapsed();
         assert_eq!(sent, got);
         assert!(took >= 2 * delay - 3 * TICK, "{took:?}");

@@ -77,7 +77,7 @@ pub async fn find_bad_rows(
             .await?;
         match place_of(refusal.as_deref(), &entity.copy.relation, from, to) {
             Some(place) => {
-                bad.push(bad_row(place, refusal.as_deref()));
+                bad.push(bad_row(place, refusal.as_deref(), entity));
                 pending.push_front((place + 1, to));
                 pending.push_front((from, place));
                 window = SMALLEST_WINDOW.max(2 * (place - from));
@@ -154,15 +154,38 @@ fn line_of(context: &str, relation: &str) -> Option<usize> {
     digits.parse().ok().filter(|line| *line > 0)
 }
 
-fn bad_row(place: usize, refusal: Option<&PgDatabaseError>) -> BadRow {
+/// The column that the context of a COPY ends with, as in `COPY name, line 3, column c`.
+fn column_of<'a>(
+    context: &str,
+    relation: &str,
+    columns: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let rest = context.strip_prefix("COPY ")?.strip_prefix(relation)?;
+    let line = &rest[rest.find(|c: char| c.is_ascii_digit())?..];
+    let behind = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_named = |name: &&str| {
+        let before = behind.strip_suffix(*name);
+        before.is_some_and(|before| before.ends_with(' '))
+    };
+    columns.filter(is_named).max_by_key(|name| name.len())
+}
+
+fn bad_row(place: usize, refusal: Option<&PgDatabaseError>, entity: &EntityContext) -> BadRow {
     let Some(refusal) = refusal else {
         let words = "the destination took the row and did not keep it: a trigger drops it";
         let context = json!({ "stage": "write" });
         return (place, NOT_WRITTEN.to_owned(), words.to_owned(), context);
     };
+    let columns = entity.compiled.columns.iter().map(|it| it.name.as_str());
+    let named = column(refusal).or_else(|| {
+        let context = refusal
+            .r#where()
+            .filter(|context| !context.contains('\n'))?;
+        column_of(context, &entity.copy.relation, columns)
+    });
     let context = json!({
         "stage": "write",
-        "column": column(refusal),
+        "column": named,
         "constraint": constraint(refusal),
     });
     let message = format!("the destination: {}", describe(refusal));
@@ -181,6 +204,10 @@ mod tests {
         );
         assert_eq!(line_of("COPY t2024, Zeile 3", "t2024"), Some(3));
         assert_eq!(line_of("COPY orders", "orders"), None);
+        let column = |context| column_of(context, "t", ["id", "a id", "7"].into_iter());
+        assert_eq!(column("COPY t, line 7, column a id"), Some("a id"));
+        assert_eq!(column("COPY t, Zeile 7, Spalte id"), Some("id"));
+        assert_eq!(column("COPY t, line 7"), None);
         assert_eq!(line_of("SQL statement \"x 5\"", "orders"), None);
     }
 }

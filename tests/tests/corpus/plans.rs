@@ -97,7 +97,7 @@ async fn what_is_no_plan_at_all_is_refused_without_a_panic() -> Result<()> {
     let pair = Pair::new("", "").await?;
     let entity = |name: &str, more: &str| {
         format!(
-            "- entity: {name}\n  source_entity: t\n  destination_entity: t\n  entity_type: t\n{more}  transformation_rules: {{}}\n"
+            "- entity: {name}\n  source_entity: t\n  destination_entity: t\n  entity_type: t\n{more}  transformation_rules: {{n: [{{const: 1}}]}}\n"
         )
     };
     let deep = |open: &str, close: &str| {
