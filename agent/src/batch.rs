@@ -5,6 +5,8 @@ use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::Counts;
 use proto::domain::key::KeyValue;
 
+use crate::spares::LargePermit;
+
 /// A row that did not become a destination row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowFailure {
@@ -103,6 +105,8 @@ pub struct Batch {
     pub dropped: i64,
     /// No row of the partition is left behind this batch.
     pub is_last: bool,
+    /// Its right to be large, once rows of its partition are.
+    pub large: Option<LargePermit>,
 }
 
 impl Batch {
@@ -152,6 +156,7 @@ impl Batch {
         self.filtered = 0;
         self.dropped = 0;
         self.is_last = false;
+        self.large = None;
     }
 
     /// The batch in two, in order.
@@ -189,6 +194,7 @@ impl Batch {
             filtered: 0,
             dropped: 0,
             is_last: false,
+            large: self.large.clone(),
         };
         let second = Self {
             rows: self.rows.part(middle, all),
@@ -200,6 +206,7 @@ impl Batch {
             filtered: self.filtered,
             dropped: self.dropped,
             is_last: self.is_last,
+            large: self.large,
         };
         Ok((first, second))
     }

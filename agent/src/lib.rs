@@ -3,6 +3,7 @@
 //! Start at [`worker`]: one partition, five visible steps. [`session`] talks to the controller,
 //! [`source`] and [`sink`] are the only modules that speak SQL, [`transform`] is pure.
 
+pub mod allocator;
 pub mod app;
 pub mod batch;
 pub mod config;

@@ -20,8 +20,13 @@ const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
 };
 
+fn main() -> ExitCode {
+    drover_agent::allocator::settle();
+    serve()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     let environment = Environment::from_process();
     let config = match load(&Args::parse(), &environment) {
         Ok(config) => config,

@@ -1,7 +1,9 @@
 //! Written batches wait here for their buffers to be filled again: fresh memory costs page faults, and buffers that
-//! grow leave holes that the allocator keeps.
+//! grow leave holes that the allocator keeps. And permits, so that few batches of large rows are in memory.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::batch::Batch;
 
@@ -12,18 +14,45 @@ const ROOM: usize = 9 << 20;
 /// Likewise for its id map.
 const MAP_ROOM: usize = 2 << 20;
 /// Larger buffers are freed: one batch of large rows must not weigh on all that follow.
-const LARGEST: usize = 16 << 20;
+const LARGEST: usize = 24 << 20;
 /// More memory than this does not wait.
-const MOST: usize = 64 << 20;
+const MOST: usize = 48 << 20;
+
+/// A batch with a row of this size is a large one.
+pub const LARGE: usize = 4 << 20;
+/// Large batches that are read or written at the same time, beside the first of every lane.
+const LARGE_AT_ONCE: usize = 2;
 
 /// The batches of a run that wait to be used again.
-#[derive(Default)]
-pub struct Spares(Mutex<Vec<Batch>>);
+pub struct Spares {
+    kept: Mutex<Vec<Batch>>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for Spares {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+        }
+    }
+}
+
+/// The right to be large; given back when the batch is written or dropped.
+#[derive(Debug, Clone)]
+pub struct LargePermit(#[expect(dead_code)] Arc<OwnedSemaphorePermit>);
+
+impl PartialEq for LargePermit {
+    /// It says nothing about the rows.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 impl Spares {
     /// An empty batch.
     pub fn take(&self) -> Batch {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.pop().unwrap_or_else(|| {
             let mut batch = Batch::default();
             batch.rows.bytes.reserve_exact(ROOM);
@@ -32,13 +61,21 @@ impl Spares {
         })
     }
 
+    /// Waits until another large batch may be read. Whoever writes batches waits for none, so every permit
+    /// comes back.
+    pub async fn large_permit(&self) -> Option<LargePermit> {
+        // It is never closed.
+        let permit = self.large.clone().acquire_owned().await.ok()?;
+        Some(LargePermit(Arc::new(permit)))
+    }
+
     /// Keeps a batch whose rows are written.
     pub fn give_back(&self, mut batch: Batch) {
         if batch.capacity() > LARGEST {
             return;
         }
         batch.restart(None);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting: usize = kept.iter().map(Batch::capacity).sum();
         if kept.len() < KEPT && waiting + batch.capacity() <= MOST {
             kept.push(batch);

@@ -20,6 +20,7 @@ mod tests;
 
 use std::process::ExitCode;
 
+use crate::args::Command;
 use crate::exit::Code;
 use crate::screen::Screen;
 use crate::stop::Stop;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(early) => return early.finish(&screen),
     };
+    if matches!(cli.command, Command::Run(_) | Command::Dev(_)) {
+        agent::allocator::settle();
+    }
     let output = cli.global.output;
     let result = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

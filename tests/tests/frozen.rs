@@ -95,7 +95,7 @@ fn must_be_written(outcome: &Outcome) -> Result<()> {
     let words = &outcome.stderr;
     ensure!(outcome.code == Some(8), "{:?} {words}", outcome.code);
     for part in [
-        "public.owner were written to",
+        "owner were written to",
         "fresh destination",
         "consistency: none",
     ] {

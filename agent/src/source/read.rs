@@ -21,6 +21,7 @@ use crate::failure::{During, from_sqlx, read_refusal, sqlstate};
 use crate::patience::{InTime, Patience, READ};
 use crate::run::{EntityContext, RunContext};
 use crate::sizer::BatchSizer;
+use crate::spares::LARGE;
 use crate::transform::presence::Presence;
 use crate::transform::row::{HeldKeys, Scratch};
 
@@ -225,7 +226,11 @@ async fn stream_range(
     let mut scratch = Scratch::default();
     let mut limits = limits(&job.sizer);
     let transform = info_span!("transform", entity = %job.entity.compiled.entity);
+    let mut is_large = false;
     loop {
+        if is_large && batch.large.is_none() {
+            batch.large = job.run.spares.large_permit().await;
+        }
         let chunk: Bytes = match patience.wait(stream.try_next()).await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
@@ -242,6 +247,10 @@ async fn stream_range(
                     .append(&mut tuple, (&job.held, presence), &mut scratch, batch)
             };
             transform.in_scope(append)?;
+            if tuple.bytes() >= LARGE {
+                is_large = true;
+                tuple.release();
+            }
             if batch.read() >= limits.0 || batch.bytes() >= limits.1 {
                 batch.hi = scratch.last_key();
                 send(job, batch).await?;

@@ -46,6 +46,17 @@ impl Tuple {
         self.bytes.get(start..self.spans.get(last)?.end as usize)
     }
 
+    /// Bytes of all fields.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Lets go of the bytes; no field is there any more.
+    pub fn release(&mut self) {
+        self.bytes = Bytes::new();
+        self.spans.clear();
+    }
+
     /// Makes a field NULL.
     pub fn set_null(&mut self, at: usize) {
         if let Some(span) = self.spans.get_mut(at) {
