@@ -49,20 +49,21 @@ biggest() {
 way_shaped() { pipes app "$(biggest)" target_template; }
 way_mapped() { pipes app "$(biggest)" target_template "int8 text"; }
 
-clone() { # FROM [MORE OPTIONS]
+clone() { # FROM
     fresh copy
     rm -rf "$tmp.pgcopydb"
     local begun
     begun=$(now)
-    pgcopydb clone --source "$(url "$1")" --target "$(url copy)" --dir "$tmp.pgcopydb" --table-jobs 2 --index-jobs 2 \
-        --no-acl --no-owner --no-comments "${@:2}" >"$tmp.pgcopydb.log" 2>&1 || { tail -5 "$tmp.pgcopydb.log" >&2; exit 1; }
+    # In a session of its own: where it fails it ends its whole process group.
+    setsid -w pgcopydb clone --source "$(url "$1")" --target "$(url copy)" --dir "$tmp.pgcopydb" --table-jobs 2 --index-jobs 2 \
+        --no-acl --no-owner --no-comments >"$tmp.pgcopydb.log" 2>&1 || { tail -5 "$tmp.pgcopydb.log" >&2; exit 1; }
     sql copy -c analyze
     since "$begun"
 }
 way_pgcopydb() { clone legacy; }
 way_pgcopydb_new() {
-    printf '[exclude-schema]\ndrover\ndrover_meta\n' >"$tmp.filter"
-    clone app --filters "$tmp.filter"
+    sql app -c 'drop schema drover, drover_meta cascade' 2>/dev/null
+    clone app
 }
 
 way_staged() {
@@ -101,12 +102,13 @@ way_drover() {
     run_to "$(url app)"
     cat "$tmp.usage" >>"$tmp.used"
 }
-# 20 ms of round trip between Drover and the destination.
+# 20 ms of round trip between Drover and the destination; its own records are near, as a controller's are.
 way_far() {
     "$programs/delay-proxy" "127.0.0.1:$((port + 4))" "127.0.0.1:$port" 10 >"$tmp.proxy.log" 2>&1 &
     servers+=($!)
     sleep 0.2
-    run_to "postgres://postgres@127.0.0.1:$((port + 4))/app"
+    sql postgres -c 'drop database if exists meta' -c 'create database meta' 2>/dev/null
+    DROVER_METADATA_URL=$(url meta) run_to "postgres://postgres@127.0.0.1:$((port + 4))/app"
     stop_servers
 }
 
