@@ -167,6 +167,27 @@ impl Cluster {
         }
     }
 
+    /// Waits until the demo's migration is completed.
+    pub async fn until_completed(&self) -> Result<()> {
+        let wait = [
+            "migration",
+            "wait",
+            "demo-clinic",
+            "--for=state=completed",
+            "--wait-timeout",
+            "240s",
+        ];
+        let waited = self.drover(&wait).await?;
+        ensure!(
+            waited.code == Some(0),
+            "{:?} {}\n{}",
+            waited.code,
+            waited.stderr,
+            self.logs()
+        );
+        Ok(())
+    }
+
     /// Everything that was logged, for messages.
     pub fn logs(&self) -> String {
         let agents = self.agents.iter();

@@ -27,26 +27,6 @@ async fn create_and_start(cluster: &Cluster, clinic: &Clinic) -> Result<()> {
     Ok(())
 }
 
-async fn until_completed(cluster: &Cluster) -> Result<()> {
-    let wait = [
-        "migration",
-        "wait",
-        "demo-clinic",
-        "--for=state=completed",
-        "--wait-timeout",
-        "240s",
-    ];
-    let outcome = cluster.drover(&wait).await?;
-    ensure!(
-        outcome.code == Some(0),
-        "{:?} {}\n{}",
-        outcome.code,
-        outcome.stderr,
-        cluster.logs()
-    );
-    Ok(())
-}
-
 async fn must_be_equal(expected: &Clinic, found: &Clinic) -> Result<()> {
     let (expected_rows, found_rows) = (
         expected.digests(VOLATILE).await?,
@@ -69,7 +49,7 @@ async fn three_agents_make_what_one_process_makes() -> Result<()> {
     let (calm, clinic) = clinics("0.2").await?;
     let cluster = Cluster::start(&AGENTS, clinic.env()).await?;
     create_and_start(&cluster, &clinic).await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     must_be_equal(&calm, &clinic).await?;
     let holders = clinic
         .app
@@ -123,7 +103,7 @@ async fn killed_agents_controllers_and_etcds_change_nothing() -> Result<()> {
     cluster.etcd.restart().await;
     cluster.agent("us-1").freeze()?;
     cluster.add_agent("eu-3", "eu", &[])?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     cluster.agent("us-1").thaw()?;
     must_be_equal(&calm, &clinic).await
 }
@@ -169,7 +149,7 @@ async fn a_paused_migration_stands_still_and_goes_on() -> Result<()> {
     cluster
         .json(&["migration", "resume", "demo-clinic"])
         .await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     must_be_equal(&calm, &clinic).await
 }
 
@@ -209,7 +189,7 @@ async fn a_source_that_lives_on_during_a_pause_and_a_restart_keeps_its_point_in_
     clinic.legacy.run(touch).await?;
     // Who dials first need not be who holds the snapshot.
     cluster.restart_controller().await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     must_be_equal(&calm, &clinic).await
 }
 
@@ -271,7 +251,7 @@ async fn what_cannot_be_done_is_refused_with_its_reason() -> Result<()> {
     }
     cluster.until_agents(1).await?;
     cluster.json(&["migration", "start", "demo-clinic"]).await?;
-    until_completed(&cluster).await
+    cluster.until_completed().await
 }
 
 #[tokio::test]
@@ -280,7 +260,7 @@ async fn a_migration_that_was_deleted_can_be_created_again_under_the_id_that_the
     let (calm, clinic) = clinics("0.01").await?;
     let cluster = Cluster::start(&[("eu-1", "eu")], clinic.env()).await?;
     create_and_start(&cluster, &clinic).await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     let get = ["migration", "get", "demo-clinic"];
     let before = cluster.json(&get).await?;
     let delete = [
@@ -299,7 +279,7 @@ async fn a_migration_that_was_deleted_can_be_created_again_under_the_id_that_the
         deleted.stderr
     );
     create_and_start(&cluster, &clinic).await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     let after = cluster.json(&get).await?;
     ensure!(before["id"] == after["id"], "{before}\n{after}");
     let rows = |report: &serde_json::Value| report["records_processed"].clone();
@@ -353,7 +333,7 @@ async fn agents_whose_connections_lead_elsewhere_get_no_work_and_the_reason_is_t
     cluster
         .json(&["migration", "resume", "demo-clinic"])
         .await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     let installed = "select count(*) from pg_namespace where nspname = 'drover'";
     ensure!(
         elsewhere.app.number(installed).await? == 0,
@@ -397,7 +377,7 @@ async fn an_agent_without_a_lease_store_attracts_no_work() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     create_and_start(&cluster, &clinic).await?;
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     let agents = cluster.json(&["agent", "list"]).await?;
     ensure!(!agents.to_string().contains("eu-9"), "{agents}");
     must_be_equal(&calm, &clinic).await
@@ -420,7 +400,7 @@ async fn a_live_source_is_read_at_one_moment_whichever_agent_is_lost() -> Result
         let processed = cluster.processed().await?;
         cluster.until_processed(processed + 1_000).await?;
     }
-    until_completed(&cluster).await?;
+    cluster.until_completed().await?;
     must_be_equal(&calm, &clinic).await
 }
 

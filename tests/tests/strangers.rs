@@ -68,21 +68,7 @@ async fn an_agent_that_is_told_to_end_gives_everything_back_first() -> Result<()
     cluster.until_processed(5_000).await?;
     let code = cluster.agent("eu-1").stop().await?;
     ensure!(code == Some(0), "{code:?}\n{}", cluster.logs());
-    let wait = [
-        "migration",
-        "wait",
-        "demo-clinic",
-        "--for=state=completed",
-        "--wait-timeout",
-        "240s",
-    ];
-    let waited = cluster.drover(&wait).await?;
-    ensure!(
-        waited.code == Some(0),
-        "{}\n{}",
-        waited.stderr,
-        cluster.logs()
-    );
+    cluster.until_completed().await?;
     let left_out: &[&str] = &["imported_at"];
     ensure!(clinic.digests(left_out).await? == calm.digests(left_out).await?);
     Ok(())
