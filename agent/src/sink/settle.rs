@@ -8,10 +8,11 @@ mod undo;
 
 use std::sync::Arc;
 
+use proto::domain::catalog::quote_texts;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{BatchReport, Counts};
 use proto::domain::key::KeyValue;
-use serde_json::json;
+use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ use super::fence::{Fence, Position, take_over};
 use super::ledger::{read_batch, read_batches};
 use super::write::{Advance, advance_call};
 use crate::batch::count;
-use crate::connect::{Purpose, open, run_sql};
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::During;
 use crate::patience::{InTime, WRITE};
 use crate::run::{EntityContext, RunContext};
@@ -81,17 +82,18 @@ async fn members(
     entity: &EntityContext,
     (partition_id, token): (Uuid, i64),
 ) -> Result<Vec<Member>, Failure> {
-    let mut known: Vec<(String, Uuid)> = sqlx::query_as(
+    let sql = format!(
         "select e.entity, p.partition_id from drover.partition p join drover.entity e using (entity_no) \
-         where e.migration_id = $1 and p.attempt = $2 and p.number = -1 and e.entity = any($3)",
-    )
-    .bind(run.order.migration_id)
-    .bind(run.order.attempt)
-    .bind(&entity.compiled.knot)
-    .fetch_all(&mut *connection)
-    .in_time(WRITE)
-    .await
-    .during(SETTLING)?;
+         where e.migration_id = '{}' and p.attempt = {} and p.number = -1 and e.entity = any({})",
+        run.order.migration_id,
+        run.order.attempt,
+        quote_texts(entity.compiled.knot.iter().map(String::as_str)),
+    );
+    let rows = fetch_sql(&mut *connection, &sql).in_time(WRITE).await;
+    let rows = rows.during(SETTLING)?;
+    let known: Result<Vec<(String, Uuid)>, sqlx::Error> =
+        rows.iter().map(FromRow::from_row).collect();
+    let mut known = known.during(SETTLING)?;
     known.sort_by_key(|(name, id)| (*id != partition_id, name.clone()));
     let mut members = Vec::with_capacity(known.len());
     for (name, partition_id) in known {
@@ -167,22 +169,13 @@ async fn write_round(
     begin(&mut *connection, fence).await?;
     undo::take_away(connection, entity, fence.attempt, orphans).await?;
     let seq = position.seq + 1;
-    for (ordinal, orphan) in (0i32..).zip(orphans) {
-        let data = snapshots.get(&orphan.source_id).cloned();
-        let place = undo::Place {
-            fence,
-            entity_no: entity.entity_no,
-            seq,
-            ordinal,
-        };
-        undo::journal(
-            connection,
-            &place,
-            orphan,
-            data.unwrap_or_else(|| json!({})),
-        )
-        .await?;
-    }
+    undo::journal(
+        connection,
+        (fence, entity.entity_no, seq),
+        orphans,
+        &snapshots,
+    )
+    .await?;
     let moved = count(orphans.len());
     let counts = Counts {
         written: -moved,

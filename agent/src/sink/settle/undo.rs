@@ -1,6 +1,8 @@
 //! Takes rows away again that lost their parent: those that this migration wrote are removed, those that it
 //! only changed become what they were. Both leave their image and an error.
 
+use std::collections::HashMap;
+
 use proto::domain::catalog::quote_ident;
 use proto::domain::compiled::{CompiledEntity, ConflictRule, IdRule};
 use proto::domain::failure::Failure;
@@ -145,52 +147,48 @@ impl Removal<'_> {
     }
 }
 
-/// Where a row is journalled.
-pub(super) struct Place<'a> {
-    pub fence: &'a Fence,
-    pub entity_no: i32,
-    pub seq: i64,
-    pub ordinal: i32,
-}
-
-/// Keeps a row's image and its error.
+/// Keeps the images and errors of a round's rows; one statement, since there may be thousands and the
+/// destination may be far.
 pub(super) async fn journal(
     connection: &mut PgConnection,
-    place: &Place<'_>,
-    orphan: &Orphan,
-    source_data: Value,
+    (fence, entity_no, seq): (&Fence, i32, i64),
+    orphans: &[Orphan],
+    snapshots: &HashMap<String, Value>,
 ) -> Result<(), Failure> {
-    let Place {
-        fence,
-        entity_no,
-        seq,
-        ordinal,
-    } = place;
-    let name = format!("{}:{seq}:{ordinal}", fence.attempt);
+    let rows = (0i32..).zip(orphans).map(|(ordinal, orphan)| {
+        let name = format!("{}:{seq}:{ordinal}", fence.attempt);
+        json!({
+            "ordinal": ordinal,
+            "row_key": orphan.row_key,
+            "image": orphan.image,
+            "kind": if orphan.is_foreign { "changed" } else { "removed" },
+            "id": Uuid::new_v5(&fence.partition_id, name.as_bytes()),
+            "source_record_id": orphan.source_id,
+            "message": format!("the row's parent in {} failed", orphan.parent_entity),
+            "source_data": snapshots.get(&orphan.source_id).cloned().unwrap_or_else(|| json!({})),
+            "context": { "column": orphan.reference, "parent_entity": orphan.parent_entity,
+                         "parent_destination_id": orphan.parent },
+        })
+    });
     sqlx::query(
-        "with kept as (insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image, kind) \
-                       values ($1, $2, $3, $4, $5, $6, $13)) \
+        "with fresh as materialized ( \
+             select * from jsonb_to_recordset($1) as r (ordinal integer, row_key jsonb, image jsonb, kind text, id uuid, \
+                 source_record_id text, message text, source_data jsonb, context jsonb)), \
+         kept as (insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image, kind) \
+                  select $2, $3, $4, ordinal, row_key, image, kind from fresh) \
          insert into drover.error (id, partition_id, entity_no, attempt, seq, ordinal, source_record_id, \
              error_code, error_message, source_data, context, is_held, occurred_at) \
-         values ($7, $1, $8, $2, $3, $4, $9, 'DROVER_PARENT_QUARANTINED', $10, $11, $12, true, now())",
+         select id, $2, $5, $3, $4, ordinal, source_record_id, 'DROVER_PARENT_QUARANTINED', message, source_data, \
+                context, true, now() from fresh",
     )
+    .bind(Value::Array(rows.collect()))
     .bind(fence.partition_id)
     .bind(fence.attempt)
     .bind(seq)
-    .bind(ordinal)
-    .bind(json!(orphan.row_key))
-    .bind(&orphan.image)
-    .bind(Uuid::new_v5(&fence.partition_id, name.as_bytes()))
     .bind(entity_no)
-    .bind(&orphan.source_id)
-    .bind(format!("the row's parent in {} failed", orphan.parent_entity))
-    .bind(source_data)
-    .bind(json!({ "column": orphan.reference, "parent_entity": orphan.parent_entity,
-                  "parent_destination_id": orphan.parent }))
-    .bind(if orphan.is_foreign { "changed" } else { "removed" })
     .execute(connection)
     .in_time(WRITE)
     .await
     .map(drop)
-    .during("journal a row without its parent")
+    .during("journal rows without their parent")
 }
