@@ -3,6 +3,9 @@
 //! A connection costs a process at the server, with its caches and page tables. It goes back only by
 //! [`Server::give_back`], which the last line of a path without an error calls: whatever is dropped
 //! on the way (an error, a deadline, a dropped COPY) is closed by that and never used again.
+//!
+//! The server may be far: it is cleaned while nobody waits for it, and one that is just being cleaned is not
+//! asked whether it is alive.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use proto::domain::failure::Failure;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::connect::{Purpose, close, connect, fetch_sql, run_sql};
@@ -36,7 +40,8 @@ pub struct Server {
 struct Idle {
     purpose: Purpose,
     since: Instant,
-    connection: PgConnection,
+    /// Gives the connection, or nothing where it is not clean or the server is gone.
+    cleaned: JoinHandle<Option<PgConnection>>,
 }
 
 impl Server {
@@ -53,7 +58,14 @@ impl Server {
     /// # Errors
     /// Those of [`connect`].
     pub async fn take(&self, purpose: Purpose) -> Result<PgConnection, Failure> {
-        while let Some(mut connection) = self.pop(purpose) {
+        while let Some(cleaned) = self.pop(purpose) {
+            let has_waited = cleaned.is_finished();
+            let Ok(Some(mut connection)) = cleaned.await else {
+                continue;
+            };
+            if !has_waited {
+                return Ok(connection);
+            }
             let answer = timeout(ANSWER_TIME, run_sql(&mut connection, "select 1")).await;
             if matches!(answer, Ok(Ok(()))) {
                 return Ok(connection);
@@ -64,16 +76,14 @@ impl Server {
 
     /// Takes back a connection that was taken for this purpose, on a path without an error and
     /// outside of any transaction. One that is not clean, or one too many, is closed.
-    pub async fn give_back(&self, purpose: Purpose, mut connection: PgConnection) {
-        let is_clean = matches!(
-            timeout(ANSWER_TIME, is_clean(&mut connection)).await,
-            Ok(Ok(true))
-        );
-        if !is_clean {
-            return;
-        }
-        if let Some(connection) = self.push(purpose, connection) {
-            close(connection).await;
+    pub async fn give_back(&self, purpose: Purpose, connection: PgConnection) {
+        let one = Idle {
+            purpose,
+            since: Instant::now(),
+            cleaned: tokio::spawn(clean(connection)),
+        };
+        if let Some(one) = self.push(one) {
+            close_all(vec![one]).await;
         }
     }
 
@@ -98,29 +108,32 @@ impl Server {
     }
 
     /// The one that waited least: the others get old.
-    fn pop(&self, purpose: Purpose) -> Option<PgConnection> {
+    fn pop(&self, purpose: Purpose) -> Option<JoinHandle<Option<PgConnection>>> {
         let mut idle = self.idle();
         let at = idle.iter().rposition(|one| one.purpose == purpose)?;
-        Some(idle.remove(at).connection)
+        Some(idle.remove(at).cleaned)
     }
 
     /// Keeps a connection, or returns it where enough of its kind wait.
-    fn push(&self, purpose: Purpose, connection: PgConnection) -> Option<PgConnection> {
+    fn push(&self, one: Idle) -> Option<Idle> {
         let mut idle = self.idle();
-        if idle.iter().filter(|one| one.purpose == purpose).count() >= IDLE {
-            return Some(connection);
+        let alike = idle.iter().filter(|other| other.purpose == one.purpose);
+        if alike.count() >= IDLE {
+            return Some(one);
         }
-        idle.push(Idle {
-            purpose,
-            since: Instant::now(),
-            connection,
-        });
+        idle.push(one);
         None
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The connection as it was after the login, or nothing.
+async fn clean(mut connection: PgConnection) -> Option<PgConnection> {
+    let is_clean = timeout(ANSWER_TIME, is_clean(&mut connection)).await;
+    matches!(is_clean, Ok(Ok(true))).then_some(connection)
 }
 
 async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
@@ -130,6 +143,8 @@ async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 
 async fn close_all(idle: Vec<Idle>) {
     for one in idle {
-        close(one.connection).await;
+        if let Ok(Some(connection)) = one.cleaned.await {
+            close(connection).await;
+        }
     }
 }

@@ -4,7 +4,7 @@ use proto::domain::failure::Failure;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 
-use crate::connect::run_sql;
+use crate::connect::{fetch_sql, run_sql};
 use crate::failure::During;
 
 /// `default_statistics_target` of a quick look: a sample of 3,000 rows.
@@ -22,7 +22,7 @@ struct Target {
 /// takes the full sample at its next turn. PostgreSQL source, `analyze.c`, call of
 /// `pgstat_report_analyze`.
 pub async fn analyze(connection: &mut PgConnection, entity_no: i32) -> Result<(), Failure> {
-    let target: Target = sqlx::query_as(
+    let sql = format!(
         "select format('%I.%I', n.nspname, c.relname) as table, \
                 (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a \
                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns, \
@@ -31,12 +31,12 @@ pub async fn analyze(connection: &mut PgConnection, entity_no: i32) -> Result<()
                         where o.option_name = 'autovacuum_enabled' and not o.option_value::boolean) as is_watched \
          from drover.entity e join pg_namespace n on n.nspname = e.destination_schema \
          join pg_class c on c.relnamespace = n.oid and c.relname = e.destination_table \
-         where e.entity_no = $1",
-    )
-    .bind(entity_no)
-    .fetch_one(&mut *connection)
-    .await
-    .during("name the table")?;
+         where e.entity_no = {entity_no}"
+    );
+    let rows = fetch_sql(&mut *connection, &sql).await;
+    let rows = rows.during("name the table")?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound);
+    let target = row.and_then(Target::from_row).during("name the table")?;
     run_sql(connection, &statement(&target))
         .await
         .during("analyze the table")

@@ -5,7 +5,9 @@ use proto::domain::failure::Failure;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 
-use crate::failure::During;
+use super::state::UNDEFINED_TABLE;
+use crate::connect::fetch_sql;
+use crate::failure::{During, sqlstate};
 
 #[derive(Debug, FromRow)]
 struct DroppedKey {
@@ -20,21 +22,15 @@ pub async fn add_dropped_keys(
     connection: &mut PgConnection,
     catalog: &mut Catalog,
 ) -> Result<(), Failure> {
-    let is_installed: bool = sqlx::query_scalar("select to_regclass('drover.ddl') is not null")
-        .fetch_one(&mut *connection)
-        .await
-        .during("look for the drover schema")?;
-    if !is_installed {
-        return Ok(());
-    }
-    let keys: Vec<DroppedKey> = sqlx::query_as(
-        "select kind, table_schema, table_name, key_columns from drover.ddl \
-         where state = 'dropped' and key_columns is not null order by ddl_id",
-    )
-    .fetch_all(connection)
-    .await
-    .during("read the dropped keys")?;
-    for key in keys {
+    let sql = "select kind, table_schema, table_name, key_columns from drover.ddl \
+               where state = 'dropped' and key_columns is not null order by ddl_id";
+    let rows = match fetch_sql(connection, sql).await {
+        Err(error) if sqlstate(&error) == Some(UNDEFINED_TABLE) => return Ok(()),
+        other => other.during("read the dropped keys")?,
+    };
+    let keys: Result<Vec<DroppedKey>, sqlx::Error> =
+        rows.iter().map(DroppedKey::from_row).collect();
+    for key in keys.during("read the dropped keys")? {
         let name = TableName {
             schema: key.table_schema,
             name: key.table_name,

@@ -9,6 +9,7 @@ use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use crate::connect::fetch_sql;
 use crate::failure::During;
 
 /// Something that is dropped before and put back after the load.
@@ -152,20 +153,23 @@ where e.is_rebuilt and t.relkind = 'r' and x.indisvalid and not x.indisexclusion
            and (x.indisreplident or coalesce(c.contype = 'p', false) and t.relreplident = 'd'))
 order by e.entity_no, (c.contype is distinct from 'p'), i.relname";
 
-/// Everything that is dropped for the load of a migration: foreign keys first.
+/// Everything that is dropped for the load of a migration, foreign keys first; listed behind a statement
+/// that returns no rows, in one message with it.
 pub async fn inventory(
     connection: &mut PgConnection,
+    before: &str,
     migration_id: Uuid,
 ) -> Result<Vec<Droppable>, Failure> {
-    let mut found: Vec<Droppable> = Vec::new();
-    for sql in [FOREIGN_KEYS, KEYS] {
-        let part: Vec<Droppable> =
-            sqlx::query_as(&sql.replace("$targets", TARGETS).replace("$late", LATE))
-                .bind(migration_id)
-                .fetch_all(&mut *connection)
-                .await
-                .during("list keys and indexes")?;
-        found.extend(part);
-    }
-    Ok(found)
+    let lists = [FOREIGN_KEYS, KEYS].map(|sql| {
+        sql.replace("$targets", TARGETS)
+            .replace("$late", LATE)
+            .replace("$1", &format!("'{migration_id}'"))
+    });
+    let rows = fetch_sql(connection, &format!("{before}; {}", lists.join("; "))).await;
+    let found: Result<Vec<Droppable>, sqlx::Error> = rows
+        .during("list keys and indexes")?
+        .iter()
+        .map(Droppable::from_row)
+        .collect();
+    found.during("list keys and indexes")
 }

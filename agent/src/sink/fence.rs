@@ -2,11 +2,12 @@
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::KeyValue;
+use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::connect::{Purpose, open, run_sql};
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 use crate::patience::{InTime, WRITE};
 use crate::pool::Server;
@@ -87,22 +88,18 @@ async fn try_take_over(
     connection: &mut PgConnection,
     fence: &Fence,
 ) -> Result<Option<PositionRow>, sqlx::Error> {
-    let begin = format!(
+    let take = format!(
         "begin isolation level read committed; set local lock_timeout = '2s'; \
-         set local application_name = '{}'",
-        fence.marker()
+         set local application_name = '{}'; \
+         select seq, cursor, done, entity_hash from drover.take_over('{}', {}, {}, '{}')",
+        fence.marker(),
+        fence.partition_id,
+        fence.attempt,
+        fence.token,
+        fence.holder,
     );
-    run_sql(&mut *connection, &begin).in_time(WRITE).await?;
-    let row: Option<PositionRow> = sqlx::query_as(
-        "select seq, cursor, done, entity_hash from drover.take_over($1, $2, $3, $4)",
-    )
-    .bind(fence.partition_id)
-    .bind(fence.attempt)
-    .bind(fence.token)
-    .bind(fence.holder)
-    .fetch_optional(&mut *connection)
-    .in_time(WRITE)
-    .await?;
+    let rows = fetch_sql(&mut *connection, &take).in_time(WRITE).await?;
+    let row = rows.first().map(PositionRow::from_row).transpose()?;
     // Whoever would work by other rules must not fence out the one who does not.
     let is_other = row
         .as_ref()

@@ -2,41 +2,96 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use proto::domain::catalog::quote_literal;
 use proto::domain::compiled::{CompiledEntity, ConstraintMode, IdRule};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{DatabaseIdentity, PrepareOrder};
-use sqlx::migrate::{MigrateError, Migrator};
+use serde_json::json;
+use sqlx::FromRow;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::connect::{Purpose, open, run_sql};
-use crate::failure::{During, from_sqlx};
+use super::state::UNDEFINED_TABLE;
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
+use crate::failure::{During, from_sqlx, sqlstate};
 use crate::pool::Server;
 use crate::source::catalog::have_rows;
 use crate::transform::map_entry::KeyShape;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/destination");
 
+const INSTALL: &str = "install the drover schema";
+const READ_START: &str = "read the start state";
+
 /// Opens a connection for schema work with the `drover` schema installed and up to date.
+///
+/// The destination may be far: an installed one is looked at in one message, a new one is made in few.
 pub async fn open_installed(destination: &Server) -> Result<PgConnection, Failure> {
     let mut connection = open(destination, Purpose::Build).await?;
+    if is_up_to_date(&mut connection).await? {
+        return Ok(connection);
+    }
     run_sql(
         &mut connection,
         "select pg_advisory_lock(hashtext('drover install')); \
          create schema if not exists drover; set search_path = drover",
     )
     .await
-    .during("install the drover schema")?;
-    let migrated = MIGRATIONS.run_direct(&mut connection).await;
+    .during(INSTALL)?;
+    let migrated = migrate(&mut connection).await;
     run_sql(
         &mut connection,
-        "reset search_path; select pg_advisory_unlock(hashtext('drover install'))",
+        "rollback; reset search_path; select pg_advisory_unlock(hashtext('drover install'))",
     )
     .await
-    .during("install the drover schema")?;
+    .during(INSTALL)?;
     migrated.map_err(|error| migration_failure(&error))?;
     Ok(connection)
+}
+
+/// Every migration is there, none other, and none failed.
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let sql = "select version, checksum, success from drover._sqlx_migrations order by version";
+    let rows = match fetch_sql(connection, sql).await {
+        Err(error) if sqlstate(&error) == Some(UNDEFINED_TABLE) => return Ok(false),
+        other => other.during(INSTALL)?,
+    };
+    let applied: Result<Vec<(i64, Vec<u8>, bool)>, sqlx::Error> =
+        rows.iter().map(FromRow::from_row).collect();
+    let applied = applied.during(INSTALL)?;
+    let known = MIGRATIONS
+        .iter()
+        .map(|it| (it.version, &*it.checksum, true));
+    Ok(applied
+        .iter()
+        .map(|(version, checksum, is_done)| (*version, checksum.as_slice(), *is_done))
+        .eq(known))
+}
+
+/// Brings the schema up to date; a new one by one message, one transaction.
+async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    connection.ensure_migrations_table().await?;
+    if !connection.list_applied_migrations().await?.is_empty() {
+        return MIGRATIONS.run_direct(connection).await;
+    }
+    let mut whole = "begin".to_owned();
+    for migration in MIGRATIONS.iter() {
+        whole.push_str(&format!(
+            ";\n{}\n;\ninsert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+             values ({}, {}, true, '\\x{}', 0)",
+            migration.sql,
+            migration.version,
+            quote_literal(&migration.description),
+            hex(&migration.checksum),
+        ));
+    }
+    whole.push_str("; commit");
+    Ok(run_sql(connection, &whole).await?)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn migration_failure(error: &MigrateError) -> Failure {
@@ -62,15 +117,20 @@ pub async fn end_orphan_builds(
 
 /// Ends the other sessions whose marker is like this.
 pub async fn end_builds(connection: &mut PgConnection, marker: &str) -> Result<(), Failure> {
-    sqlx::query(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
-         where datname = current_database() and pid <> pg_backend_pid() and application_name like $1",
+    run_sql(connection, &end_builds_sql(marker))
+        .await
+        .during("end what a lost agent left building")
+}
+
+/// What ends the other sessions whose marker is like this.
+pub fn end_builds_sql(marker: &str) -> String {
+    format!(
+        "do $drover$ begin \
+             perform pg_terminate_backend(pid, 5000) from pg_stat_activity \
+             where datname = current_database() and pid <> pg_backend_pid() and application_name like {}; \
+         end $drover$",
+        quote_literal(marker)
     )
-    .bind(marker)
-    .execute(connection)
-    .await
-    .map(drop)
-    .during("end what a lost agent left building")
 }
 
 /// `application_name` of a session that builds some part of a migration's keys.
@@ -88,98 +148,124 @@ pub async fn record_start(
     source: &DatabaseIdentity,
     destination: &DatabaseIdentity,
 ) -> Result<(), Failure> {
-    run_sql(&mut *connection, "begin")
+    let rows = fetch_sql(connection, &begin_sql(order, source, destination))
         .await
-        .during("record the start state")?;
-    sqlx::query(
-        "insert into drover.migration (migration_id, name, namespace, attempt, run_now, source, destination) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (migration_id) do nothing",
-    )
-    .bind(order.migration_id)
-    .bind(&order.plan.name)
-    .bind(order.plan.namespace)
-    .bind(order.attempt)
-    .bind(order.run_now)
-    .bind(Json(source))
-    .bind(Json(destination))
-    .execute(&mut *connection)
-    .await
-    .during("record the start state")?;
-    record_entities(connection, order).await?;
-    run_sql(connection, "commit")
+        .during(RECORD)?;
+    let known: Result<Vec<Known>, sqlx::Error> = rows.iter().map(Known::from_row).collect();
+    let known = known.during(RECORD)?;
+    let new = new_entities(order, &known)?;
+    let tables = new.iter().map(|entity| &entity.destination);
+    let had_rows = have_rows(connection, tables).await?;
+    let entities = entity_rows(&new, &known, &had_rows);
+    run_sql(connection, &entities_sql(order.migration_id, &entities))
         .await
-        .map(drop)
-        .during("record the start state")
+        .during(RECORD)
 }
 
-async fn record_entities(
-    connection: &mut PgConnection,
+const RECORD: &str = "record the start state";
+
+/// An entity that is recorded.
+#[derive(Debug, FromRow)]
+struct Known {
+    entity: String,
+    entity_hash: String,
+    source_table: String,
+}
+
+/// Begins to record: the migration, then what is known of its entities.
+fn begin_sql(
     order: &PrepareOrder,
-) -> Result<(), Failure> {
-    let known: Vec<(String, String)> =
-        sqlx::query_as("select entity, entity_hash from drover.entity where migration_id = $1")
-            .bind(order.migration_id)
-            .fetch_all(&mut *connection)
-            .await
-            .during("read the start state")?;
-    let known: HashMap<String, String> = known.into_iter().collect();
+    source: &DatabaseIdentity,
+    destination: &DatabaseIdentity,
+) -> String {
+    let identity = |it| quote_literal(&serde_json::json!(it).to_string());
+    let id = order.migration_id;
+    format!(
+        "begin; \
+         insert into drover.migration (migration_id, name, namespace, attempt, run_now, source, destination) \
+         values ('{id}', {}, '{}', {}, '{}', {}, {}) on conflict (migration_id) do nothing; \
+         select entity, entity_hash, source_table from drover.entity where migration_id = '{id}'",
+        quote_literal(&order.plan.name),
+        order.plan.namespace,
+        order.attempt,
+        order.run_now.to_rfc3339(),
+        identity(source),
+        identity(destination),
+    )
+}
+
+/// The entities that are not recorded yet.
+fn new_entities<'a>(
+    order: &'a PrepareOrder,
+    known: &[Known],
+) -> Result<Vec<&'a CompiledEntity>, Failure> {
+    let known: HashMap<&str, &str> = known
+        .iter()
+        .map(|it| (it.entity.as_str(), it.entity_hash.as_str()))
+        .collect();
     let mut new = Vec::new();
     for entity in order.plan.entities.iter().filter(|entity| entity.is_active) {
-        match known.get(&entity.entity) {
+        match known.get(entity.entity.as_str()) {
             Some(hash) if *hash == entity.hash => {}
             Some(_) => return Err(changed(&entity.entity)),
             None => new.push(entity),
         }
     }
-    let tables = new.iter().map(|entity| &entity.destination);
-    let had_rows = have_rows(connection, tables).await?;
-    for (entity, had_rows) in new.into_iter().zip(had_rows) {
-        record_entity(connection, order, entity, had_rows).await?;
-    }
-    sqlx::query(
-        "select drover.create_id_map(entity_no) from drover.entity where migration_id = $1 order by entity_no",
-    )
-    .bind(order.migration_id)
-    .execute(connection)
-    .await
-    .map(drop)
-    .during("make the id maps")
+    Ok(new)
 }
 
-async fn record_entity(
-    connection: &mut PgConnection,
-    order: &PrepareOrder,
-    entity: &CompiledEntity,
-    had_rows: bool,
-) -> Result<(), Failure> {
-    let is_rebuilt = match entity.settings.constraints {
-        ConstraintMode::Auto => !had_rows,
-        ConstraintMode::Rebuild => true,
-        ConstraintMode::Keep => false,
-    };
-    sqlx::query(
+/// Rows of `drover.entity`; the second entity of one source table has its own name behind the table's.
+fn entity_rows(
+    new: &[&CompiledEntity],
+    known: &[Known],
+    had_rows: &[bool],
+) -> Vec<serde_json::Value> {
+    let mut taken: BTreeSet<String> = known.iter().map(|it| it.source_table.clone()).collect();
+    let rows = new.iter().zip(had_rows).map(|(entity, had_rows)| {
+        let is_rebuilt = match entity.settings.constraints {
+            ConstraintMode::Auto => !had_rows,
+            ConstraintMode::Rebuild => true,
+            ConstraintMode::Keep => false,
+        };
+        let table = entity.read.source.to_string();
+        let source_table = match taken.insert(table.clone()) {
+            true => table,
+            false => format!("{table}#{}", entity.entity),
+        };
+        json!({
+            "entity": entity.entity,
+            "entity_type": entity.entity_type,
+            "source_table": source_table,
+            "destination_schema": entity.destination.schema,
+            "destination_table": entity.destination.name,
+            "entity_hash": entity.hash,
+            "id_kind": id_kind(entity),
+            "key_shape": key_shape(entity),
+            "is_rebuilt": is_rebuilt,
+            "had_rows": had_rows,
+            "late_parents": late_parents(entity),
+        })
+    });
+    rows.collect()
+}
+
+/// Records entities in this order, makes the id maps and ends the transaction.
+fn entities_sql(migration_id: Uuid, entities: &[serde_json::Value]) -> String {
+    let rows = quote_literal(&json!(entities).to_string());
+    format!(
         "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
              destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents) \
-         select $1, $2, $3, case when exists (select from drover.entity e where e.migration_id = $1 \
-                                              and e.source_table = $4) then $4 || '#' || $2 else $4 end, \
-                $5, $6, $7, $8, $9, $10, $11, $12",
+         select '{migration_id}', e.entity, e.entity_type, e.source_table, e.destination_schema, \
+                e.destination_table, e.entity_hash, e.id_kind, e.key_shape, e.is_rebuilt, e.had_rows, e.late_parents \
+         from jsonb_array_elements({rows}::jsonb) with ordinality a (row, at) \
+         cross join lateral jsonb_to_record(a.row) as e (entity text, entity_type text, source_table text, \
+             destination_schema text, destination_table text, entity_hash text, id_kind text, key_shape text, \
+             is_rebuilt boolean, had_rows boolean, late_parents text[]) \
+         order by a.at; \
+         select drover.create_id_map(entity_no) from drover.entity where migration_id = '{migration_id}' \
+         order by entity_no; \
+         commit"
     )
-    .bind(order.migration_id)
-    .bind(&entity.entity)
-    .bind(&entity.entity_type)
-    .bind(entity.read.source.to_string())
-    .bind(&entity.destination.schema)
-    .bind(&entity.destination.name)
-    .bind(&entity.hash)
-    .bind(id_kind(entity))
-    .bind(key_shape(entity))
-    .bind(is_rebuilt)
-    .bind(had_rows)
-    .bind(late_parents(entity))
-    .execute(connection)
-    .await
-    .map(drop)
-    .during("record the start state")
 }
 
 /// Entities whose rows may come, or go, after those that refer to them.
@@ -221,11 +307,11 @@ pub async fn entity_numbers(
     connection: &mut PgConnection,
     migration_id: Uuid,
 ) -> Result<HashMap<String, i32>, Failure> {
-    let rows: Vec<(String, i32)> =
-        sqlx::query_as("select entity, entity_no from drover.entity where migration_id = $1")
-            .bind(migration_id)
-            .fetch_all(connection)
-            .await
-            .during("read the start state")?;
-    Ok(rows.into_iter().collect())
+    let sql = format!(
+        "select entity, entity_no from drover.entity where migration_id = '{migration_id}'"
+    );
+    let rows = fetch_sql(connection, &sql).await.during(READ_START)?;
+    let numbers: Result<HashMap<String, i32>, sqlx::Error> =
+        rows.iter().map(FromRow::from_row).collect();
+    numbers.during(READ_START)
 }

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use proto::domain::catalog::quote_texts;
 use proto::domain::compiled::ParentRef;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{BatchReport, Counts, RowError};
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::state::key;
+use crate::connect::fetch_sql;
 use crate::failure::During;
 use crate::patience::{InTime, WRITE};
 use crate::transform::row::HeldKeys;
@@ -31,17 +33,15 @@ pub async fn read_totals(
     connection: &mut PgConnection,
     partition_id: Uuid,
 ) -> Result<Counts, Failure> {
-    let row = sqlx::query(
+    let sql = format!(
         "select rows_read as n_read, rows_written as n_written, rows_failed as n_failed, \
                 rows_held as n_held, rows_filtered as n_filtered, rows_skipped as n_skipped \
-         from drover.partition where partition_id = $1",
-    )
-    .bind(partition_id)
-    .fetch_one(connection)
-    .in_time(WRITE)
-    .await
-    .during("read a partition's totals")?;
-    counts_of(&row).during("read a partition's totals")
+         from drover.partition where partition_id = '{partition_id}'"
+    );
+    let rows = fetch_sql(connection, &sql).in_time(WRITE).await;
+    let rows = rows.during("read a partition's totals")?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound);
+    row.and_then(counts_of).during("read a partition's totals")
 }
 
 /// Keys of unresolved failed rows of the given parents; parents without any are left out.
@@ -58,18 +58,15 @@ pub async fn take_held_keys(
     if names.is_empty() {
         return Ok(held);
     }
-    let names: Vec<&str> = names.into_iter().collect();
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let sql = format!(
         "select n.entity, e.source_record_id from drover.error e join drover.entity n using (entity_no) \
-         where n.migration_id = $1 and n.entity = any($2) and not e.is_resolved",
-    )
-    .bind(migration_id)
-    .bind(names)
-    .fetch_all(connection)
-    .in_time(WRITE)
-    .await
-    .during("read the parents' failed rows")?;
-    for (entity, key) in rows {
+         where n.migration_id = '{migration_id}' and n.entity = any({}) and not e.is_resolved",
+        quote_texts(names.into_iter())
+    );
+    let rows = fetch_sql(connection, &sql).in_time(WRITE).await;
+    for row in rows.during("read the parents' failed rows")? {
+        let found = <(String, String)>::from_row(&row);
+        let (entity, key) = found.during("read the parents' failed rows")?;
         held.entry(entity).or_default().insert(key);
     }
     Ok(held)
@@ -82,17 +79,14 @@ pub async fn read_batches(
     after_seq: i64,
     limit: u32,
 ) -> Result<Vec<BatchReport>, Failure> {
-    let rows = sqlx::query(
+    let sql = format!(
         "select e.entity, l.attempt, l.seq, l.token, l.hi, l.n_read, l.n_written, l.n_failed, l.n_held, \
                 l.n_filtered, l.n_skipped, l.retry_count, l.was_bisected, l.is_last, l.started_at, l.written_at \
          from drover.ledger l join drover.partition p using (partition_id) join drover.entity e using (entity_no) \
-         where l.partition_id = $1 and l.attempt = p.attempt order by l.seq",
-    )
-    .bind(partition_id)
-    .fetch_all(&mut *connection)
-    .in_time(WRITE)
-    .await
-    .during("read the ledger")?;
+         where l.partition_id = '{partition_id}' and l.attempt = p.attempt order by l.seq"
+    );
+    let rows = fetch_sql(&mut *connection, &sql).in_time(WRITE).await;
+    let rows = rows.during("read the ledger")?;
     let mut totals = Counts::default();
     let mut cursor = None;
     let mut reports = Vec::new();
@@ -103,8 +97,10 @@ pub async fn read_batches(
         cursor = report.cursor.take().or(cursor);
         report.cursor.clone_from(&cursor);
         if report.seq > after_seq && reports.len() < limit as usize {
-            report.errors =
-                read_errors(connection, partition_id, report.attempt, report.seq).await?;
+            if report.counts.failed != 0 {
+                report.errors =
+                    read_errors(connection, partition_id, report.attempt, report.seq).await?;
+            }
             reports.push(report);
         }
     }

@@ -1,18 +1,19 @@
 //! Begins the load: stores the partitions and drops what is rebuilt after it, in one transaction.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use proto::domain::catalog::quote_literal;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::NewPartition;
 use proto::runtime::backoff::Backoff;
 use serde_json::json;
+use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::ddl::{Droppable, inventory};
-use super::install::entity_numbers;
-use crate::connect::{Purpose, open, run_sql};
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::During;
 use crate::pool::Server;
 
@@ -54,52 +55,56 @@ async fn try_begin(
     attempt: i32,
     partitions: &[NewPartition],
 ) -> Result<(), Failure> {
-    // Definitions come out with every name qualified, whatever the role has as search_path.
-    run_sql(
-        &mut *connection,
-        "begin; set local search_path = pg_catalog",
-    )
-    .await
-    .during("begin the load")?;
-    // Two controllers cannot both begin: the row lock orders them.
-    sqlx::query("select from drover.migration where migration_id = $1 for update")
-        .bind(migration_id)
-        .execute(&mut *connection)
+    let begun = fetch_sql(&mut *connection, &begin_sql(migration_id, attempt))
         .await
-        .during("begin the load")?;
-    let has_begun: bool = sqlx::query_scalar(
-        "select exists (select from drover.partition p join drover.entity e using (entity_no) \
-                        where e.migration_id = $1 and p.attempt = $2)",
-    )
-    .bind(migration_id)
-    .bind(attempt)
-    .fetch_one(&mut *connection)
-    .await
-    .during("begin the load")?;
-    if !has_begun {
-        insert_partitions(connection, migration_id, attempt, partitions).await?;
-        let objects = inventory(connection, migration_id).await?;
-        drop_objects(connection, migration_id, attempt, &objects).await?;
-    }
-    run_sql(connection, "commit")
-        .await
-        .map(drop)
-        .during("begin the load")
+        .during(BEGIN)?;
+    let known: Result<Vec<Known>, sqlx::Error> = begun.iter().map(Known::from_row).collect();
+    let known = known.during(BEGIN)?;
+    let last = if known.iter().any(|entity| entity.has_begun) {
+        "commit".to_owned()
+    } else {
+        let store = partitions_sql(attempt, partitions, &known);
+        let objects = inventory(connection, &store, migration_id).await?;
+        drops_sql(migration_id, attempt, &objects)
+    };
+    run_sql(connection, &last).await.during(BEGIN)
 }
 
-async fn insert_partitions(
-    connection: &mut PgConnection,
-    migration_id: Uuid,
-    attempt: i32,
-    partitions: &[NewPartition],
-) -> Result<(), Failure> {
-    let numbers = entity_numbers(connection, migration_id).await?;
+const BEGIN: &str = "begin the load";
+
+/// An entity, and whether the load has begun.
+#[derive(Debug, FromRow)]
+struct Known {
+    entity: String,
+    entity_no: i32,
+    has_begun: bool,
+}
+
+/// Definitions come out with every name qualified, whatever the role has as search_path. Two controllers
+/// cannot both begin: the row lock orders them.
+fn begin_sql(migration_id: Uuid, attempt: i32) -> String {
+    format!(
+        "begin; set local search_path = pg_catalog; \
+         do $drover$ begin \
+             perform from drover.migration where migration_id = '{migration_id}' for update; \
+         end $drover$; \
+         select entity, entity_no, exists (select from drover.partition p join drover.entity b using (entity_no) \
+             where b.migration_id = '{migration_id}' and p.attempt = {attempt}) as has_begun \
+         from drover.entity where migration_id = '{migration_id}'"
+    )
+}
+
+fn partitions_sql(attempt: i32, partitions: &[NewPartition], known: &[Known]) -> String {
+    let numbers: HashMap<&str, i32> = known
+        .iter()
+        .map(|it| (it.entity.as_str(), it.entity_no))
+        .collect();
     let rows: Vec<serde_json::Value> = partitions
         .iter()
         .map(|partition| {
             json!({
                 "partition_id": partition.partition_id,
-                "entity_no": numbers.get(&partition.entity),
+                "entity_no": numbers.get(partition.entity.as_str()),
                 "number": partition.number,
                 "after": partition.range.after,
                 "upto": partition.range.upto,
@@ -107,48 +112,33 @@ async fn insert_partitions(
             })
         })
         .collect();
-    sqlx::query(
+    format!(
         "insert into drover.partition (partition_id, entity_no, attempt, number, after, upto, entity_hash) \
-         select partition_id, entity_no, $2, number, after, upto, entity_hash \
-         from jsonb_to_recordset($1) as p (partition_id uuid, entity_no integer, number integer, \
+         select partition_id, entity_no, {attempt}, number, after, upto, entity_hash \
+         from jsonb_to_recordset({}::jsonb) as p (partition_id uuid, entity_no integer, number integer, \
              after jsonb, upto jsonb, entity_hash text)",
+        quote_literal(&json!(rows).to_string())
     )
-    .bind(Json(rows))
-    .bind(attempt)
-    .execute(connection)
-    .await
-    .map(drop)
-    .during("store the partitions")
 }
 
-/// Journals every definition and drops the objects, in this order.
-async fn drop_objects(
-    connection: &mut PgConnection,
-    migration_id: Uuid,
-    attempt: i32,
-    objects: &[Droppable],
-) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
-             drop_sql, create_sql, key_columns, breach_sql) \
-         select $2, o.entity_no, $3, o.kind, o.table_schema, o.table_name, o.object_name, o.drop_sql, o.create_sql, \
-                o.key_columns, o.breach_sql \
-         from jsonb_array_elements($1) with ordinality a (object, at) \
-         cross join lateral jsonb_to_record(a.object) as o (entity_no integer, kind text, table_schema text, \
-             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[], breach_sql text) \
-         order by a.at",
-    )
-    .bind(Json(objects))
-    .bind(migration_id)
-    .bind(attempt)
-    .execute(&mut *connection)
-    .await
-    .during("journal the definitions")?;
+/// Journals every definition, drops the objects, in this order, and commits.
+fn drops_sql(migration_id: Uuid, attempt: i32, objects: &[Droppable]) -> String {
     let drops: Vec<&str> = objects
         .iter()
         .map(|object| object.drop_sql.as_str())
+        .chain(["commit"])
         .collect();
-    run_sql(connection, &drops.join("; "))
-        .await
-        .during("drop keys and indexes")
+    format!(
+        "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
+             drop_sql, create_sql, key_columns, breach_sql) \
+         select '{migration_id}', o.entity_no, {attempt}, o.kind, o.table_schema, o.table_name, o.object_name, \
+                o.drop_sql, o.create_sql, o.key_columns, o.breach_sql \
+         from jsonb_array_elements({}::jsonb) with ordinality a (object, at) \
+         cross join lateral jsonb_to_record(a.object) as o (entity_no integer, kind text, table_schema text, \
+             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[], breach_sql text) \
+         order by a.at; \
+         {}",
+        quote_literal(&json!(objects).to_string()),
+        drops.join("; ")
+    )
 }

@@ -8,18 +8,17 @@ use std::collections::BTreeMap;
 use futures::{TryStreamExt, stream};
 use proto::domain::catalog::{quote_ident, quote_literal};
 use proto::domain::failure::{Failure, FailureKind};
-use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
+use sqlx::{FromRow, Row};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use super::analyze::analyze;
 use super::breach::{Refused, name_rows};
-use super::install::{build_marker, end_builds};
+use super::install::{build_marker, end_builds_sql};
 use super::sequences::move_sequences;
-use crate::connect::{Purpose, open, run_sql};
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
-use crate::pool::Server;
 use crate::run::{EntityContext, RunContext};
 
 /// Tables whose foreign keys are validated at the same time.
@@ -53,31 +52,18 @@ impl Journalled {
 pub async fn rebuild_keys(run: &RunContext, entity: &EntityContext) -> Result<(), Failure> {
     let (destination, migration_id) = (&run.destination, run.order.migration_id);
     let entity_no = entity.entity_no;
-    let part = entity_no.to_string();
-    let mut connection = open_build(destination, migration_id, &part).await?;
-    end_builds(&mut connection, &build_marker(migration_id, &part)).await?;
-    let objects: Vec<Journalled> = sqlx::query_as(
-        "select d.ddl_id, d.table_schema, d.table_name, d.object_name, d.create_sql, \
-                d.breach_sql \
+    let mut connection = open(destination, Purpose::Build).await?;
+    let begin = begin_sql(migration_id, &entity_no.to_string());
+    let list = format!(
+        "select d.ddl_id, d.table_schema, d.table_name, d.object_name, d.create_sql, d.breach_sql \
          from drover.ddl d join drover.entity e \
              on e.destination_schema = d.table_schema and e.destination_table = d.table_name \
-         where d.migration_id = $1 and e.entity_no = $2 and d.state = 'dropped' and d.kind <> 'foreign_key' \
-         order by d.ddl_id",
-    )
-    .bind(migration_id)
-    .bind(entity_no)
-    .fetch_all(&mut connection)
-    .await
-    .during("read the definitions to put back")?;
-    for object in &objects {
-        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
-        let restored = restore(&mut connection, object, &object.create_sql)
-            .instrument(span)
-            .await;
-        if let Err(failure) = restored {
-            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
-        }
-    }
+         where d.migration_id = '{migration_id}' and e.entity_no = {entity_no} and d.state = 'dropped' \
+           and d.kind <> 'foreign_key' \
+         order by d.ddl_id"
+    );
+    let objects = journalled(&mut connection, &format!("{begin}; {list}")).await?;
+    restore(&mut connection, run, &objects, 0).await?;
     let leaf = format!("id_map_{entity_no}");
     run_sql(&mut connection, &format!(
         "do $do$ begin \
@@ -97,27 +83,27 @@ pub async fn rebuild_keys(run: &RunContext, entity: &EntityContext) -> Result<()
 /// own are validated one after the other, since each takes the same lock on it.
 pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
     let (destination, migration_id) = (&run.destination, run.order.migration_id);
-    let mut connection = open_build(destination, migration_id, FOREIGN_KEYS).await?;
-    end_builds(&mut connection, &build_marker(migration_id, FOREIGN_KEYS)).await?;
-    let objects = foreign_keys(&mut connection, migration_id).await?;
+    let mut connection = open(destination, Purpose::Build).await?;
+    let begin = begin_sql(migration_id, FOREIGN_KEYS);
+    let list = format!(
+        "select ddl_id, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
+         where migration_id = '{migration_id}' and state = 'dropped' and kind = 'foreign_key' order by ddl_id"
+    );
+    let objects = journalled(&mut connection, &format!("{begin}; {list}")).await?;
+    add_not_valid(&mut connection, run, &objects).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
     for object in objects {
-        if let Err(failure) = add_not_valid(&mut connection, &object).await {
-            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
-        }
         let table = (object.table_schema.clone(), object.table_name.clone());
         by_table.entry(table).or_default().push(object);
     }
     stream::iter(by_table.into_values().map(Ok))
         .try_for_each_concurrent(VALIDATIONS, |objects| validate(run, objects))
         .await?;
-    let left: i64 = sqlx::query_scalar(
-        "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
-    )
-    .bind(migration_id)
-    .fetch_one(&mut connection)
-    .await
-    .during("check what is put back")?;
+    let left = format!(
+        "select ddl_id from drover.ddl where migration_id = '{migration_id}' and state = 'dropped'"
+    );
+    let left = fetch_sql(&mut connection, &left).await;
+    let left = left.during("check what is put back")?.len();
     destination.give_back(Purpose::Build, connection).await;
     if left > 0 {
         return Err(Failure::new(
@@ -131,95 +117,129 @@ pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
 /// Validates the foreign keys of one table.
 async fn validate(run: &RunContext, objects: Vec<Journalled>) -> Result<(), Failure> {
     let destination = &run.destination;
-    let mut connection = open_build(destination, run.order.migration_id, FOREIGN_KEYS).await?;
-    for object in &objects {
-        let rest = object.create_sql.get(1..).unwrap_or_default();
-        let span = info_span!("rebuild", table = %object.table_name, object = %object.object_name);
-        let restored = restore(&mut connection, object, rest)
-            .instrument(span)
-            .await;
-        if let Err(failure) = restored {
-            return Err(name_rows(&mut connection, run, object.refused(), failure).await);
-        }
-    }
+    let mut connection = open(destination, Purpose::Build).await?;
+    let mark = mark_sql(run.order.migration_id, FOREIGN_KEYS);
+    run_sql(&mut connection, &mark)
+        .await
+        .during("mark a session")?;
+    restore(&mut connection, run, &objects, 1).await?;
     destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
 
-/// A session that a successor of this process finds and ends.
-async fn open_build(
-    destination: &Server,
-    migration_id: Uuid,
-    part: &str,
-) -> Result<PgConnection, Failure> {
-    let mut connection = open(destination, Purpose::Build).await?;
-    let mark = format!(
+/// Marks a session, so that a successor of this process finds and ends it.
+fn mark_sql(migration_id: Uuid, part: &str) -> String {
+    format!(
         "set application_name = '{}'",
         build_marker(migration_id, part)
-    );
-    run_sql(&mut connection, &mark)
-        .await
-        .during("mark a session")?;
-    Ok(connection)
-}
-
-async fn foreign_keys(
-    connection: &mut PgConnection,
-    migration_id: Uuid,
-) -> Result<Vec<Journalled>, Failure> {
-    sqlx::query_as(
-        "select ddl_id, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
-         where migration_id = $1 and state = 'dropped' and kind = 'foreign_key' order by ddl_id",
     )
-    .bind(migration_id)
-    .fetch_all(connection)
-    .await
-    .during("read the definitions to put back")
 }
 
-/// Adds a foreign key without looking at the rows; it may be there from before a crash. One message: the
-/// destination may be far.
-async fn add_not_valid(connection: &mut PgConnection, object: &Journalled) -> Result<(), Failure> {
-    let Some(add) = object.create_sql.first() else {
+/// Marks a session and ends those of lost agents that build the same.
+fn begin_sql(migration_id: Uuid, part: &str) -> String {
+    let mark = mark_sql(migration_id, part);
+    format!(
+        "{mark}; {}",
+        end_builds_sql(&build_marker(migration_id, part))
+    )
+}
+
+async fn journalled(connection: &mut PgConnection, sql: &str) -> Result<Vec<Journalled>, Failure> {
+    let rows = fetch_sql(connection, sql).await;
+    let rows = rows.during("read the definitions to put back")?;
+    let found: Result<Vec<Journalled>, sqlx::Error> =
+        rows.iter().map(Journalled::from_row).collect();
+    found.during("read the definitions to put back")
+}
+
+/// Adds foreign keys without looking at the rows; some may be there from before a crash. Each is a
+/// transaction of its own; all go in one message, since the destination may be far.
+async fn add_not_valid(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    objects: &[Journalled],
+) -> Result<(), Failure> {
+    let all: Vec<String> = objects.iter().filter_map(Journalled::add).collect();
+    if all.is_empty() || run_sql(connection, &all.join("; ")).await.is_ok() {
         return Ok(());
-    };
-    let (name, add) = (quote_literal(&object.object_name), quote_literal(add));
-    let (schema, table) = (&object.table_schema, &object.table_name);
-    let relation = format!("{}.{}", quote_ident(schema), quote_ident(table));
-    let message = format!(
-        "do $drover$ begin \
-             if not exists (select from pg_catalog.pg_constraint where conname = {name} \
-                            and conrelid = {}::pg_catalog.regclass) then \
-                 execute {add}; \
-             end if; end $drover$",
-        quote_literal(&relation)
-    );
-    run_sql(connection, &message)
+    }
+    // Once more and one by one: which of them is it?
+    run_sql(connection, "rollback")
         .await
-        .map(drop)
-        .map_err(|error| refused(&error, &object.object_name, table))
+        .during("put back foreign keys")?;
+    for object in objects {
+        let Some(add) = object.add() else { continue };
+        if let Err(error) = run_sql(connection, &add).await {
+            let failure = refused(&error, &object.object_name, &object.table_name);
+            return Err(name_rows(connection, run, object.refused(), failure).await);
+        }
+    }
+    Ok(())
 }
 
-/// Runs statements and marks the definition as restored, in one transaction and one message.
+impl Journalled {
+    /// Adds a foreign key that is not there.
+    fn add(&self) -> Option<String> {
+        let (schema, table) = (
+            quote_ident(&self.table_schema),
+            quote_ident(&self.table_name),
+        );
+        Some(format!(
+            "begin; do $drover$ begin \
+                 if not exists (select from pg_catalog.pg_constraint where conname = {} \
+                                and conrelid = {}::pg_catalog.regclass) then \
+                     execute {}; \
+                 end if; end $drover$; commit",
+            quote_literal(&self.object_name),
+            quote_literal(&format!("{schema}.{table}")),
+            quote_literal(self.create_sql.first()?),
+        ))
+    }
+
+    /// Runs its statements behind the first `done` and marks it as restored, in one transaction.
+    fn restore(&self, done: usize) -> String {
+        let mark = format!(
+            "update drover.ddl set state = 'restored', restored_at = clock_timestamp() where ddl_id = {}",
+            self.ddl_id
+        );
+        let statements = self.create_sql.iter().skip(done).map(String::as_str);
+        let all: Vec<&str> = ["begin"]
+            .into_iter()
+            .chain(statements)
+            .chain([mark.as_str(), "commit"])
+            .collect();
+        all.join("; ")
+    }
+}
+
+/// Puts definitions back, each in a transaction with its journal entry, all in one message: what fails is
+/// the first that is still to be put back.
 async fn restore(
     connection: &mut PgConnection,
-    object: &Journalled,
-    statements: &[String],
+    run: &RunContext,
+    objects: &[Journalled],
+    done: usize,
 ) -> Result<(), Failure> {
-    let mark = format!(
-        "update drover.ddl set state = 'restored', restored_at = clock_timestamp() where ddl_id = {}",
-        object.ddl_id
+    let Some(first) = objects.first() else {
+        return Ok(());
+    };
+    let all: Vec<String> = objects.iter().map(|object| object.restore(done)).collect();
+    let span = info_span!("rebuild", table = %first.table_name, objects = objects.len());
+    let Err(error) = run_sql(connection, &all.join("; ")).instrument(span).await else {
+        return Ok(());
+    };
+    let ids: Vec<String> = objects.iter().map(|it| it.ddl_id.to_string()).collect();
+    let left = format!(
+        "rollback; select ddl_id from drover.ddl where ddl_id in ({}) and state = 'dropped' order by ddl_id limit 1",
+        ids.join(", ")
     );
-    let statements = statements.iter().map(String::as_str);
-    let all: Vec<&str> = ["begin"]
-        .into_iter()
-        .chain(statements)
-        .chain([mark.as_str(), "commit"])
-        .collect();
-    run_sql(connection, &all.join("; "))
-        .await
-        .map(drop)
-        .map_err(|error| refused(&error, &object.object_name, &object.table_name))
+    // Where the connection is gone there is no telling.
+    let left = fetch_sql(connection, &left).await.unwrap_or_default();
+    let culprit = left.first().and_then(|row| row.try_get(0).ok());
+    let object = objects.iter().find(|it| Some(it.ddl_id) == culprit);
+    let object = object.unwrap_or(first);
+    let failure = refused(&error, &object.object_name, &object.table_name);
+    Err(name_rows(connection, run, object.refused(), failure).await)
 }
 
 /// A constraint that the rows break is the operator's to decide; its values are not repeated.

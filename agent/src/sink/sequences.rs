@@ -1,6 +1,7 @@
 //! Sequences behind the columns that a load has filled: the next INSERT of the application must not
 //! meet a row of ours.
 
+use proto::domain::catalog::{quote_literal, quote_texts};
 use proto::domain::compiled::CompiledEntity;
 use proto::domain::failure::Failure;
 use sqlx::FromRow;
@@ -32,7 +33,7 @@ join lateral (
 join pg_sequence q on q.seqrelid = feeding.oid
 join pg_class s on s.oid = feeding.oid
 join pg_namespace sn on sn.oid = s.relnamespace
-where n.nspname = $1 and t.relname = $2 and a.attname = any($3)
+where n.nspname = $schema and t.relname = $table and a.attname = any($columns)
   and coalesce(nullif(y.typbasetype, 0), y.oid)
       in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
 order by a.attnum, s.oid";
@@ -55,15 +56,15 @@ pub async fn move_sequences(
     connection: &mut PgConnection,
     entity: &CompiledEntity,
 ) -> Result<(), Failure> {
-    let written: Vec<&str> = entity.columns.iter().map(|it| it.name.as_str()).collect();
-    let found: Vec<Feeding> = sqlx::query_as(FEEDING)
-        .bind(&entity.destination.schema)
-        .bind(&entity.destination.name)
-        .bind(written)
-        .fetch_all(&mut *connection)
-        .await
-        .during("look for sequences")?;
-    for feeding in found {
+    let written = entity.columns.iter().map(|it| it.name.as_str());
+    let sql = FEEDING
+        .replace("$schema", &quote_literal(&entity.destination.schema))
+        .replace("$table", &quote_literal(&entity.destination.name))
+        .replace("$columns", &quote_texts(written));
+    let rows = fetch_sql(&mut *connection, &sql).await;
+    let rows = rows.during("look for sequences")?;
+    let found: Result<Vec<Feeding>, sqlx::Error> = rows.iter().map(Feeding::from_row).collect();
+    for feeding in found.during("look for sequences")? {
         let moved = fetch_sql(&mut *connection, &feeding.statement())
             .await
             .during(&format!("move sequence {}", feeding.sequence_sql))?;
@@ -89,7 +90,7 @@ impl Feeding {
              select 1 from moved where value = {last}",
             column = self.column_sql,
             table = self.table_sql,
-            name = proto::domain::catalog::quote_literal(&self.sequence_sql),
+            name = quote_literal(&self.sequence_sql),
             last = self.last,
             sequence = self.sequence_sql,
         )

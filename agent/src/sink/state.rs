@@ -1,6 +1,7 @@
 //! What the destination knows of a migration: the truth about position.
 
 use chrono::{DateTime, Utc};
+use proto::domain::catalog::quote_literal;
 use proto::domain::failure::Failure;
 use proto::domain::frame::{DatabaseIdentity, DestinationState, PartitionState};
 use proto::domain::key::{KeyRange, KeyValue};
@@ -10,86 +11,67 @@ use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::ledger::counts_of;
-use crate::failure::{During, from_sqlx, sqlstate};
+use crate::connect::fetch_sql;
+use crate::failure::{During, sqlstate};
 
-type MigrationRow = (
-    Uuid,
-    i32,
-    DateTime<Utc>,
-    Json<DatabaseIdentity>,
-    Json<DatabaseIdentity>,
-    bool,
-);
+/// SQLSTATE of a table that is not there; of its schema, too.
+pub const UNDEFINED_TABLE: &str = "42P01";
+
+#[derive(FromRow)]
+struct Migration {
+    migration_id: Uuid,
+    attempt: i32,
+    run_now: DateTime<Utc>,
+    source: Json<DatabaseIdentity>,
+    destination: Json<DatabaseIdentity>,
+    is_finished: bool,
+    entity_hashes: Json<Vec<(String, String)>>,
+    highest_token: i64,
+}
+
+/// The migration, if there is one, and then its partitions: one message, since the destination may be far.
+fn state_sql(name: &str) -> String {
+    format!(
+        "select m.migration_id, m.attempt, m.run_now, m.source, m.destination, m.is_finished, \
+                coalesce((select jsonb_agg(jsonb_build_array(e.entity, e.entity_hash) order by e.entity_no) \
+                          from drover.entity e where e.migration_id = m.migration_id), '[]') as entity_hashes, \
+                coalesce((select max(token) from drover.partition), 0) as highest_token \
+         from drover.migration m where m.name = {name}; \
+         select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.token, \
+                p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
+                p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
+         from drover.migration m join drover.entity e using (migration_id) join drover.partition p using (entity_no) \
+         where m.name = {name} and p.attempt = m.attempt order by e.entity_no, p.number",
+        name = quote_literal(name)
+    )
+}
 
 /// The state of the migration of that name, if the schema is installed and knows it.
 pub async fn read_state(
     connection: &mut PgConnection,
     name: &str,
 ) -> Result<Option<DestinationState>, Failure> {
-    let is_installed: bool =
-        sqlx::query_scalar("select to_regclass('drover.migration') is not null")
-            .fetch_one(&mut *connection)
-            .await
-            .during("look for the drover schema")?;
-    if !is_installed {
-        return Ok(None);
-    }
-    let row: Option<MigrationRow> = sqlx::query_as(
-        "select migration_id, attempt, run_now, source, destination, is_finished \
-         from drover.migration where name = $1",
-    )
-    .bind(name)
-    .fetch_optional(&mut *connection)
-    .await
-    .during("read the migration's state")?;
-    let Some((migration_id, attempt, run_now, source, destination, is_finished)) = row else {
+    let rows = match fetch_sql(connection, &state_sql(name)).await {
+        Err(error) if sqlstate(&error) == Some(UNDEFINED_TABLE) => return Ok(None),
+        other => other.during("read the migration's state")?,
+    };
+    let Some((first, partitions)) = rows.split_first() else {
         return Ok(None);
     };
-    let entity_hashes = sqlx::query_as(
-        "select entity, entity_hash from drover.entity where migration_id = $1 order by entity_no",
-    )
-    .bind(migration_id)
-    .fetch_all(&mut *connection)
-    .await
-    .during("read the migration's state")?;
-    let highest_token = sqlx::query_scalar("select coalesce(max(token), 0) from drover.partition")
-        .fetch_one(&mut *connection)
-        .await
-        .during("read the migration's state")?;
+    let found = Migration::from_row(first).during("read the migration's state")?;
+    let partitions: Result<Vec<PartitionState>, sqlx::Error> =
+        partitions.iter().map(partition_state).collect();
     Ok(Some(DestinationState {
-        migration_id,
-        attempt,
-        run_now,
-        source: source.0,
-        destination: destination.0,
-        entity_hashes,
-        is_finished,
-        highest_token,
-        partitions: read_partitions(connection, migration_id, attempt).await?,
+        migration_id: found.migration_id,
+        attempt: found.attempt,
+        run_now: found.run_now,
+        source: found.source.0,
+        destination: found.destination.0,
+        entity_hashes: found.entity_hashes.0,
+        is_finished: found.is_finished,
+        highest_token: found.highest_token,
+        partitions: partitions.during("read the partitions")?,
     }))
-}
-
-async fn read_partitions(
-    connection: &mut PgConnection,
-    migration_id: Uuid,
-    attempt: i32,
-) -> Result<Vec<PartitionState>, Failure> {
-    let rows = sqlx::query(
-        "select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.token, \
-                p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
-                p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
-         from drover.partition p join drover.entity e using (entity_no) \
-         where e.migration_id = $1 and p.attempt = $2 order by e.entity_no, p.number",
-    )
-    .bind(migration_id)
-    .bind(attempt)
-    .fetch_all(connection)
-    .await
-    .during("read the partitions")?;
-    rows.iter()
-        .map(partition_state)
-        .collect::<Result<_, _>>()
-        .during("read the partitions")
 }
 
 fn partition_state(row: &sqlx::postgres::PgRow) -> Result<PartitionState, sqlx::Error> {
@@ -120,32 +102,29 @@ pub fn key(row: &sqlx::postgres::PgRow, column: &str) -> Result<Option<KeyValue>
 pub async fn identify(connection: &mut PgConnection) -> Result<DatabaseIdentity, Failure> {
     #[derive(FromRow)]
     struct Control {
+        database: String,
         system_identifier: String,
         timeline: i64,
     }
-    let database: String = sqlx::query_scalar("select current_database()::text")
-        .fetch_one(&mut *connection)
-        .await
-        .during("identify the server")?;
-    let control: Result<Control, _> = sqlx::query_as(
-        "select (select system_identifier::text from pg_control_system()) as system_identifier, \
-                (select timeline_id::bigint from pg_control_checkpoint()) as timeline",
-    )
-    .fetch_one(connection)
-    .await;
-    match control {
-        Ok(control) => Ok(DatabaseIdentity {
-            system_identifier: control.system_identifier,
-            database,
-            timeline: control.timeline,
-        }),
-        Err(error) if matches!(sqlstate(&error), Some("42501" | "42883")) => Ok(DatabaseIdentity {
-            system_identifier: String::new(),
-            database,
-            timeline: 0,
-        }),
-        Err(error) => Err(from_sqlx("identify the server", &error)),
-    }
+    let whole = "select current_database()::text as database, \
+            (select system_identifier::text from pg_control_system()) as system_identifier, \
+            (select timeline_id::bigint from pg_control_checkpoint()) as timeline";
+    let less = "select current_database()::text as database, '' as system_identifier, 0::bigint as timeline";
+    let rows = match fetch_sql(connection, whole).await {
+        Err(error) if matches!(sqlstate(&error), Some("42501" | "42883")) => {
+            fetch_sql(connection, less).await
+        }
+        other => other,
+    };
+    let rows = rows.during("identify the server")?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound);
+    let control = row.and_then(Control::from_row);
+    let control = control.during("identify the server")?;
+    Ok(DatabaseIdentity {
+        system_identifier: control.system_identifier,
+        database: control.database,
+        timeline: control.timeline,
+    })
 }
 
 /// Marks the attempt as finished: every partition done, everything put back.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use proto::domain::catalog::{Catalog, ColumnType, Probe, Probed, Table, TableName};
+use proto::domain::catalog::{Catalog, ColumnType, Probe, Probed, Table, TableName, quote_texts};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::rules::free_sql;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
-use sqlx::{Executor, Statement};
+use sqlx::{Executor, Row, Statement};
 
+use crate::connect::fetch_sql;
 use crate::failure::{During, database_error};
 
 /// SQLSTATE of a constant that a function has no use for: a time zone, a unit.
@@ -88,7 +89,7 @@ select jsonb_build_object(
         (select 'every row is published by ' || string_agg(p.pubname, ', ' order by p.pubname)
          from pg_publication_tables p where p.schemaname = n.nspname and p.tablename = c.relname)], null)),
     'has_rows', false)
-from unnest($1::text[], $2::text[]) with ordinality wanted(schema, name, at)
+from unnest($schemas, $tables) with ordinality wanted(schema, name, at)
 join pg_namespace n on n.nspname = wanted.schema
 join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
 where c.relkind in ('r', 'p')
@@ -100,13 +101,8 @@ pub async fn read_catalog(
     tables: &[TableName],
     probes: &[Probe],
 ) -> Result<Catalog, Failure> {
-    let server_version: i32 =
-        sqlx::query_scalar("select current_setting('server_version_num')::integer")
-            .fetch_one(&mut *connection)
-            .await
-            .during("read the catalog")?;
     let mut catalog = Catalog {
-        server_version: server_version.unsigned_abs(),
+        server_version: connection.server_version_num().unwrap_or_default(),
         ..Catalog::default()
     };
     catalog.tables = read_tables(connection, tables).await?;
@@ -123,16 +119,18 @@ async fn read_tables(
     names: &[TableName],
 ) -> Result<Vec<Table>, Failure> {
     let column_type = type_sql("a.atttypid", "a.atttypmod", "a.attcollation");
-    let (schemas, tables): (Vec<&str>, Vec<&str>) = names
-        .iter()
-        .map(|name| (name.schema.as_str(), name.name.as_str()))
-        .unzip();
-    let found: Vec<Json<Table>> = sqlx::query_scalar(&TABLE.replace("$type", &column_type))
-        .bind(schemas)
-        .bind(tables)
-        .fetch_all(&mut *connection)
+    let schemas = quote_texts(names.iter().map(|name| name.schema.as_str()));
+    let tables = quote_texts(names.iter().map(|name| name.name.as_str()));
+    let sql = TABLE
+        .replace("$type", &column_type)
+        .replace("$schemas", &schemas)
+        .replace("$tables", &tables);
+    let rows = fetch_sql(&mut *connection, &sql)
         .await
         .during("read the catalog")?;
+    let found: Result<Vec<Json<Table>>, sqlx::Error> =
+        rows.iter().map(|row| row.try_get(0)).collect();
+    let found = found.during("read the catalog")?;
     let mut found: Vec<Table> = found.into_iter().map(|Json(table)| table).collect();
     let have_rows = have_rows(connection, found.iter().map(|table| &table.name)).await?;
     for (table, has_rows) in found.iter_mut().zip(have_rows) {
@@ -150,9 +148,10 @@ pub async fn have_rows(
         .map(|table| format!("exists (select from {})", table.quoted()))
         .collect();
     let sql = format!("select array[{}]::boolean[]", looks.join(", "));
-    sqlx::query_scalar(&sql)
-        .fetch_one(connection)
-        .await
+    let rows = fetch_sql(connection, &sql).await;
+    let rows = rows.during("look whether tables are empty")?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound);
+    row.and_then(|row| row.try_get(0))
         .during("look whether tables are empty")
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use proto::domain::catalog::TableName;
+use proto::domain::catalog::{TableName, quote_texts};
 use proto::domain::compiled::{CompiledEntity, CompiledPlan, ConflictRule, ConstraintMode};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, RunConstants};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, FromRow};
 
+use crate::connect::fetch_sql;
 use crate::failure::{During, database_error};
 use crate::sink::stage;
 
@@ -151,8 +152,11 @@ async fn check_destination(
     destination: &mut PgConnection,
     entities: &[&CompiledEntity],
 ) -> Result<Vec<Vec<String>>, Failure> {
-    let tables = entities.iter().map(|entity| entity.destination.quoted());
-    let rights: Vec<WriteRights> = sqlx::query_as(
+    let tables: Vec<String> = entities
+        .iter()
+        .map(|entity| entity.destination.quoted())
+        .collect();
+    let sql = format!(
         "select row_security_active(c.oid) as is_filtered, has_table_privilege(c.oid, 'insert') as can_insert, \
                 has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'update') as can_change, \
                 has_database_privilege(current_database(), 'temporary') as can_stage, \
@@ -160,13 +164,16 @@ async fn check_destination(
                 has_schema_privilege(c.relnamespace, 'create') as can_index, \
                 has_database_privilege(current_database(), 'create') or to_regnamespace('drover') is not null \
                     as can_create \
-         from unnest($1::text[]) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
+         from unnest({}) with ordinality t(name, at) join pg_class c on c.oid = t.name::regclass \
          order by t.at",
-    )
-    .bind(tables.collect::<Vec<_>>())
-    .fetch_all(destination)
-    .await
-    .during("check the rights at the destination")?;
+        quote_texts(tables.iter().map(String::as_str))
+    );
+    let rows = fetch_sql(destination, &sql)
+        .await
+        .during("check the rights at the destination")?;
+    let rights: Result<Vec<WriteRights>, sqlx::Error> =
+        rows.iter().map(WriteRights::from_row).collect();
+    let rights = rights.during("check the rights at the destination")?;
     let mut problems = Vec::with_capacity(entities.len());
     for (entity, rights) in entities.iter().zip(rights) {
         let words = write_problem(entity, &rights)?;

@@ -63,6 +63,12 @@ pub fn quote_literal(text: &str) -> String {
     }
 }
 
+/// An array of texts.
+pub fn quote_texts<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = texts.map(quote_literal).collect();
+    format!("array[{}]::text[]", quoted.join(", "))
+}
+
 /// One side's tables, as far as the plan names them, and the types of its free SQL expressions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
