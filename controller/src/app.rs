@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use proto::domain::compiled::CompiledPlan;
+use proto::domain::compiled::{CompiledPlan, in_short};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
@@ -155,8 +155,8 @@ pub async fn run(
     let compiled = compile_plan(&crew, &plan)
         .instrument(info_span!("plan"))
         .await?;
-    for warning in &compiled.warnings {
-        warn!(entity = %warning.entity, "{}", warning.message);
+    for words in in_short(&compiled.warnings) {
+        warn!("{words}");
     }
     let store = Store::connect(request.metadata.clone(), &request.schema).await?;
     let lock = store.lock_migration(&compiled.name).await?;

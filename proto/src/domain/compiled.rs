@@ -6,6 +6,7 @@
 
 mod consistency;
 mod target;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ mod shapes;
 
 pub use shapes::*;
 pub use target::{Warning, WriteColumn};
+pub use warnings::in_short;
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
 pub const CODEC_VERSION: u32 = 4;

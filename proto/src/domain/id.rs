@@ -70,8 +70,8 @@ pub struct IdBuilder {
     /// The name so far, as long as it fits into one block; zero behind it.
     block: [u8; BLOCK],
     used: usize,
-    /// The hash of a name that does not.
-    longer: Option<Sha1>,
+    /// The hash of a name that does not; boxed, since a builder is copied for every id.
+    longer: Option<Box<Sha1>>,
     is_first: bool,
 }
 
@@ -105,7 +105,8 @@ impl IdBuilder {
             let bits = u64::try_from(self.used * 8).unwrap_or_default();
             self.block[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
             let mut state = START;
-            compress(&mut state, &[Block::<Sha1Core>::from(self.block)]);
+            let block = Block::<Sha1Core>::from_slice(&self.block);
+            compress(&mut state, std::slice::from_ref(block));
             for (four, word) in bytes.chunks_exact_mut(4).zip(state) {
                 four.copy_from_slice(&word.to_be_bytes());
             }
@@ -123,7 +124,7 @@ impl IdBuilder {
             let mut hash = Sha1::new();
             hash.update(&self.block[..self.used]);
             hash.update(bytes);
-            self.longer = Some(hash);
+            self.longer = Some(Box::new(hash));
         }
     }
 
