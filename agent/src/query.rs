@@ -16,6 +16,7 @@ use crate::desk::Desk;
 use crate::pool::Server;
 use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
 use crate::source::{catalog, check, frozen, sample};
+use crate::verify;
 
 impl Desk {
     /// Answers a query before its deadline.
@@ -193,6 +194,11 @@ impl Desk {
             )
             .await
             .map(QueryAnswer::Mappings),
+            Query::Validate(question) => {
+                let (run, entity) = self.entity(of_run()?, &question.entity).await?;
+                let answer = verify::answer(&run, &entity, question.ask).await?;
+                Ok(QueryAnswer::Validated(Box::new(answer)))
+            }
             Query::RebuildForeignKeys => {
                 let run = self.run(of_run()?).await?;
                 rebuild::rebuild_foreign_keys(&run).await?;

@@ -46,7 +46,7 @@ object! {
         "transformation_rules" transformation_rules: Ordered<Pipeline>,
         /// Checks after the load.
         #[schemars(default)]
-        "validation_rules" validation_rules: Later<Vec<Validation>>,
+        "validation_rules" validation_rules: Vec<Validation>,
         /// Source columns that are left behind on purpose.
         #[schemars(default)]
         "drop_source_columns" drop_source_columns: Vec<Name>,
