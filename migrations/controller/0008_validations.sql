@@ -24,11 +24,12 @@ create unique index validation_run_running on validation_run (migration_id) wher
 create index validation_run_migration on validation_run (migration_id, created_at);
 
 create table validation_unit (
-    run_id   uuid        not null references validation_run (id) on delete cascade,
-    number   integer     not null check (number >= 0),
-    question jsonb       not null check (jsonb_typeof(question) = 'object'),
-    answer   jsonb,
-    done_at  timestamptz,
+    run_id      uuid        not null references validation_run (id) on delete cascade,
+    number      integer     not null check (number >= 0),
+    question    jsonb       not null check (jsonb_typeof(question) = 'object'),
+    answer      jsonb,
+    duration_ms bigint      not null default 0 check (duration_ms >= 0),
+    done_at     timestamptz,
     primary key (run_id, number),
 
     constraint validation_unit_done check ((answer is null) = (done_at is null))

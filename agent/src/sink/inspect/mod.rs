@@ -2,6 +2,7 @@
 //! temporary tables, which end with their transaction.
 
 pub mod counts;
+pub mod prepare;
 pub mod references;
 pub mod rules;
 pub mod scan;

@@ -7,7 +7,7 @@ use proto::domain::failure::Failure;
 use proto::domain::frame::{CheckOutcome, Finding, FindingKind};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Column, Executor, Row};
+use sqlx::{Column, Executor};
 use tokio::time::Instant;
 
 use super::{TOLD, key_text};

@@ -27,7 +27,7 @@ pub(super) fn compile(
         (Place { path, owner: None }, validation)
     });
     let of_entities = (0..)
-        .zip(&plan.entities)
+        .zip(plan.entities.iter())
         .flat_map(|(index, entity): (usize, _)| {
             (0..)
                 .zip(&entity.validation_rules)

@@ -2,7 +2,6 @@
 
 use super::declare::{choice, object, plain_choice};
 use super::defaults::{Constraints, UnmappedColumns};
-use super::later::Later;
 use super::name::{EntityName, EntityRef, Name, Sql};
 use super::ordered::{Ordered, Several};
 use super::share::{Positive, Share};
