@@ -40,8 +40,8 @@ pub use migration::{
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};
 pub use validation::{
-    ValidationCancelArgs, ValidationCommand, ValidationDiffArgs, ValidationGetArgs,
-    ValidationListArgs, ValidationStartArgs,
+    ValidationCommand, ValidationDiffArgs, ValidationGetArgs, ValidationListArgs,
+    ValidationStartArgs,
 };
 pub use wanted::WantedState;
 

@@ -64,7 +64,7 @@ impl Row for DataValidationResult {
             self.status.as_str().to_uppercase(),
             self.records_validated.to_string(),
             self.issues_found.to_string(),
-            human::milliseconds(Some(self.execution_duration_ms)),
+            human::milliseconds(self.execution_duration_ms),
             found(self),
             self.severity.to_string(),
             self.validation_type.to_string(),
