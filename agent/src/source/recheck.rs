@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use proto::domain::catalog::TableName;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::activity::read_activity;
+use super::activity::{SourceActivity, read_activity, wait_for_reports};
 use super::baseline::noted;
 use super::read::begin;
 use crate::connect::{Purpose, open, run_sql};
@@ -20,16 +21,16 @@ const CHUNK: usize = 500;
 /// Transaction numbers of one era.
 const ERA: &str = "4294967296";
 
-/// Rows that were written after the snapshot that the load began to read under, by record id; those that
-/// are not there are left out, and nothing is known where there is no snapshot or a row has no version.
+/// Whether rows were written after the snapshot that the load began to read under, by record id; those that
+/// are not there are left out. None where there was no snapshot, or rows have no version.
 pub async fn newer(
     run: &RunContext,
     entity: &EntityContext,
     keys: &[KeyValue],
-) -> Result<HashMap<String, bool>, Failure> {
+) -> Result<Option<HashMap<String, bool>>, Failure> {
     let mut known = HashMap::new();
     let Some(snapshot) = snapshot(run).await? else {
-        return Ok(known);
+        return Ok(None);
     };
     let read = &entity.compiled.read;
     let width = read.key.len();
@@ -53,7 +54,7 @@ pub async fn newer(
         let rows = match rows {
             Ok(rows) => rows,
             // A view has no versions.
-            Err(sqlx::Error::Database(_)) => return Ok(HashMap::new()),
+            Err(sqlx::Error::Database(_)) => return Ok(None),
             Err(error) => return Err(from_sqlx("look when rows were written", &error)),
         };
         finish(run, connection).await?;
@@ -62,7 +63,7 @@ pub async fn newer(
             known.insert(id, is_newer);
         }
     }
-    Ok(known)
+    Ok(Some(known))
 }
 
 fn version(row: &PgRow, width: usize) -> Result<(String, bool), sqlx::Error> {
@@ -88,7 +89,8 @@ async fn snapshot(run: &RunContext) -> Result<Option<String>, Failure> {
     Ok(found.filter(is_plain))
 }
 
-/// Whether the tables of an entity show no write since the load began; false where nobody can tell.
+/// Whether the tables of an entity show no write since the load began; false where nobody can tell. Sessions
+/// that have not reported their writes yet are waited for, so this is asked only where something differs.
 pub async fn is_unwritten(run: &RunContext, entity: &EntityContext) -> Result<bool, Failure> {
     let mut journal = open(&run.destination, Purpose::Write).await?;
     let earlier = noted(&mut journal, run.order.migration_id).await?.activity;
@@ -105,12 +107,23 @@ pub async fn is_unwritten(run: &RunContext, entity: &EntityContext) -> Result<bo
     let tables: Vec<_> = tables.into_iter().collect();
     let mut connection = open(&run.source, Purpose::Read).await?;
     run.know_source(&mut connection).await?;
-    let now = read_activity(&mut connection, &tables).await?;
+    let mut is_same = !is_changed(
+        &read_activity(&mut connection, &tables).await?,
+        &earlier,
+        &tables,
+    );
+    if is_same {
+        let is_certain = wait_for_reports(&mut connection).await?;
+        let now = read_activity(&mut connection, &tables).await?;
+        is_same = is_certain && !is_changed(&now, &earlier, &tables);
+    }
     run.source.give_back(Purpose::Read, connection).await;
-    Ok(!now
-        .changed_since(&earlier)
-        .iter()
-        .any(|changed| tables.contains(changed)))
+    Ok(is_same)
+}
+
+fn is_changed(now: &SourceActivity, earlier: &SourceActivity, tables: &[TableName]) -> bool {
+    let changed = now.changed_since(earlier);
+    changed.iter().any(|changed| tables.contains(changed))
 }
 
 /// Rows that the filter and the joins let through; none where that fails for one of them.

@@ -54,17 +54,20 @@ impl Case {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        if self.is_unwritten.is_none() {
+        let known = newer(&self.run, &self.entity, keys).await?;
+        if self.is_unwritten.is_none() && (known.is_none() || self.reads_more()) {
             self.is_unwritten = Some(is_unwritten(&self.run, &self.entity).await?);
         }
-        let known = newer(&self.run, &self.entity, keys).await?;
         let version = |key: &KeyValue| {
             let id = key.to_record_id();
-            let row = match (known.get(&id), self.is_unwritten) {
-                (_, Some(true)) => SourceRow::Same,
-                (Some(true), _) => SourceRow::Newer,
-                (Some(false), _) => SourceRow::Same,
-                (None, _) => SourceRow::Unknown,
+            let row = match (&known, self.is_unwritten) {
+                // One that is not there any more was there when it was read.
+                (Some(known), _) => match known.get(&id) {
+                    Some(false) => SourceRow::Same,
+                    Some(true) | None => SourceRow::Newer,
+                },
+                (None, Some(true)) => SourceRow::Same,
+                (None, Some(false) | None) => SourceRow::Unknown,
             };
             (id, row)
         };
@@ -77,12 +80,9 @@ impl Case {
     }
 
     /// What is wrong with the rows of a batch.
-    async fn look_up(
-        &mut self,
-        stager: &mut Stager,
-        batch: &Batch,
-    ) -> Result<Vec<Finding>, Failure> {
+    async fn look_up(&mut self, stager: &mut Stager, batch: &Batch) -> Result<LookedUp, Failure> {
         let differing = stager.compare(batch).await?;
+        let unmapped = differing.iter().filter(|row| !row.is_mapped).count();
         let key = |row: &Differing| batch.keys.get(usize::try_from(row.row).unwrap_or_default());
         let told = usize::try_from(TOLD).unwrap_or(usize::MAX);
         let keys: Vec<KeyValue> = differing.iter().take(told).map(key).collect();
@@ -105,8 +105,18 @@ impl Case {
             let destination_id = (!row.destination_id.is_empty()).then_some(row.destination_id);
             finding(evidence, (Some(source_id), destination_id), row.columns)
         });
-        Ok(findings.collect())
+        Ok(LookedUp {
+            findings: findings.collect(),
+            mapped: count(batch.rows.len() - unmapped),
+        })
     }
+}
+
+/// What came of looking rows up.
+struct LookedUp {
+    findings: Vec<Finding>,
+    /// Rows that the id map has.
+    mapped: i64,
 }
 
 /// Looks every row of a range up.
@@ -121,8 +131,9 @@ pub async fn compare(
     let mut found = Comparison::default();
     while let Some(batch) = expected.next().await? {
         found.rows += count(batch.rows.len());
-        let findings = case.look_up(&mut stager, &batch).await?;
-        add(&mut found, findings);
+        let looked_up = case.look_up(&mut stager, &batch).await?;
+        found.mapped += looked_up.mapped;
+        add(&mut found, looked_up.findings);
         expected.give_back(batch);
     }
     stager.close(&run.destination).await;
@@ -147,8 +158,8 @@ pub async fn sample(
         found.set_aside += count(batch.failures.len());
         found.set_aside += leave_out(&mut batch, &case.setting.set_aside);
         found.rows += count(batch.rows.len());
-        let findings = case.look_up(&mut stager, &batch).await?;
-        add(&mut found, findings);
+        let looked_up = case.look_up(&mut stager, &batch).await?;
+        add(&mut found, looked_up.findings);
     }
     stager.close(&run.destination).await;
     found.filtered = count(keys.len()) - found.rows - found.set_aside;
@@ -195,9 +206,9 @@ pub async fn explain(
     leave_out(&mut batch, &case.setting.set_aside);
     let mut stager = Stager::open(&run.destination, entity).await?;
     let mut found = Comparison::default();
-    let findings = case.look_up(&mut stager, &batch).await?;
+    let looked_up = case.look_up(&mut stager, &batch).await?;
     stager.close(&run.destination).await;
-    add(&mut found, findings);
+    add(&mut found, looked_up.findings);
     let given: HashSet<String> = (0..batch.rows.len())
         .map(|at| batch.keys.get(at).to_record_id())
         .collect();

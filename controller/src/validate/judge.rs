@@ -173,7 +173,7 @@ fn full(entity: &str, units: &[StoredUnit]) -> (Outcome, i64) {
         .iter()
         .any(|unit| matches!(unit.question.ask, Ask::Compare(_)));
     let mut found = Comparison::default();
-    let mut destination_rows = 0;
+    let (mut destination_rows, mut mapped_in_all) = (0, None);
     for unit in &of_entity {
         match (&unit.question.ask, &unit.answer) {
             // What the sketches could not tell was looked up row by row: that counts alone.
@@ -187,13 +187,19 @@ fn full(entity: &str, units: &[StoredUnit]) -> (Outcome, i64) {
                 found.rows += comparison.rows;
                 found.set_aside += comparison.set_aside;
                 found.filtered += comparison.filtered;
+                found.mapped += comparison.mapped;
+                mapped_in_all = mapped_in_all.or(comparison.mapped_in_all);
                 found.counts = found.counts.plus(comparison.counts);
                 found.findings.extend(comparison.findings.iter().cloned());
             }
             _ => {}
         }
     }
-    let records = (found.rows + found.counts.extra).max(destination_rows);
+    // Rows that were written, and that no row of the source met.
+    let gone = mapped_in_all.map_or(0, |all: i64| (all - found.mapped).max(0));
+    found.counts.stale_source += gone;
+    found.counts.warnings += gone;
+    let records = (found.rows + found.counts.extra + gone).max(destination_rows);
     let duration = of_entity.iter().map(|unit| unit.duration_ms).sum();
     (of_rows(found, records), duration)
 }

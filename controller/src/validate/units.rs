@@ -144,13 +144,13 @@ pub fn follow_up(units: &[StoredUnit], sketches: &Sketches) -> Vec<ValidateQuest
             .get(entity)
             .map(|(one, other)| one.difference(other))
         {
-            Some(Some(difference)) => {
+            Some(Some(difference)) if !has_long_keys(&difference) => {
                 let suspects = suspects(&difference);
                 let chunks = suspects.chunks(SUSPECTS);
                 questions.extend(chunks.map(|chunk| question(Ask::Explain(chunk.to_vec()))));
             }
-            // Too many to be told apart: every row is looked up.
-            Some(None) | None => {
+            // Too many to be told apart, or by keys that are not told: every row is looked up.
+            Some(Some(_) | None) | None => {
                 questions.extend(compare_questions(survey).into_iter().map(question));
             }
         }
@@ -191,6 +191,11 @@ fn sketch_questions(survey: &Survey) -> Vec<Ask> {
 fn compare_questions(survey: &Survey) -> Vec<Ask> {
     let ranges = survey.ranges.iter().cloned().map(Ask::Compare);
     ranges.chain([Ask::Strangers]).collect()
+}
+
+fn has_long_keys(difference: &Difference) -> bool {
+    let rows = difference.first.iter().chain(&difference.second);
+    rows.into_iter().any(|row| row.key.is_hashed())
 }
 
 /// Rows that differ, by key.

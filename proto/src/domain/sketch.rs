@@ -56,6 +56,11 @@ impl RowKey {
         Self(key)
     }
 
+    /// Only its fingerprint is known.
+    pub fn is_hashed(&self) -> bool {
+        self.0[0] == HASHED
+    }
+
     /// Its values; none where only the fingerprint is known.
     pub fn values(&self, width: usize) -> Option<Vec<&[u8]>> {
         let mut rest = self.0.as_slice();

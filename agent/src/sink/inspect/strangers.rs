@@ -19,6 +19,14 @@ pub async fn strangers(
     run: &RunContext,
     entity: &EntityContext,
 ) -> Result<Comparison, Failure> {
+    let mapped_in_all = sqlx::query_scalar(&format!(
+        "select count(*) from drover.id_map_{} m where m.is_active",
+        entity.entity_no
+    ))
+    .fetch_one(&mut *connection)
+    .in_time(READ)
+    .await
+    .during(LOOKING)?;
     let table = &entity.compiled.destination;
     let mut writers: Vec<&EntityContext> = run.entities_of((&table.schema, &table.name)).collect();
     writers.sort_by_key(|writer| writer.entity_no);
@@ -34,7 +42,10 @@ pub async fn strangers(
     });
     let tests: Option<Vec<String>> = tests.collect();
     let (Some(tests), true) = (tests, is_first) else {
-        return Ok(Comparison::default());
+        return Ok(Comparison {
+            mapped_in_all: Some(mapped_in_all),
+            ..Comparison::default()
+        });
     };
     let state = table_state(&mut *connection, entity).await?;
     let rows = format!("from {} t where {}", table.quoted(), tests.join(" and "));
@@ -49,6 +60,7 @@ pub async fn strangers(
             warnings: if state.had_rows { count } else { 0 },
             ..FindingCounts::default()
         },
+        mapped_in_all: Some(mapped_in_all),
         ..Comparison::default()
     };
     // Those that were there before are no news, and may be many.

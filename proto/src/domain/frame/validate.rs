@@ -211,6 +211,13 @@ pub struct Comparison {
     pub set_aside: i64,
     /// Rows of the source that the plan leaves out.
     pub filtered: i64,
+    /// Those of `rows` that the id map has.
+    #[serde(default)]
+    pub mapped: i64,
+    /// Rows of the id map, where they were counted: those that no row of the source met are of rows that it
+    /// gives no more.
+    #[serde(default)]
+    pub mapped_in_all: Option<i64>,
     /// What was found, all of it counted.
     pub counts: FindingCounts,
     /// What was found; only the first of many.
