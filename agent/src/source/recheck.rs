@@ -75,7 +75,9 @@ fn version(row: &PgRow, width: usize) -> Result<(String, bool), sqlx::Error> {
 async fn snapshot(run: &RunContext) -> Result<Option<String>, Failure> {
     let mut connection = open(&run.destination, Purpose::Write).await?;
     let found: Option<String> =
-        sqlx::query_scalar("select source_snapshot from drover.migration where migration_id = $1")
+        sqlx::query_scalar(
+            "select to_jsonb(m) ->> 'source_snapshot' from drover.migration m where m.migration_id = $1",
+        )
             .bind(run.order.migration_id)
             .fetch_one(&mut connection)
             .in_time(READ)

@@ -213,7 +213,12 @@ fn declared(plan: &CompiledPlan, entity: &EntityContext) -> Vec<Reference> {
         .iter()
         .map(|late| (&late.column, &late.shape, late.entity.as_str()));
     let mut places: BTreeMap<String, (&String, &RefShape, Vec<&str>)> = BTreeMap::new();
-    for (column, shape, parent) in parents.chain(late) {
+    // Rows of an entity that is left out are somebody else's.
+    let is_active = |name: &str| plan.entity(name).is_some_and(|parent| parent.is_active);
+    let references = parents
+        .chain(late)
+        .filter(|(_, _, parent)| is_active(parent));
+    for (column, shape, parent) in references {
         let place =
             places
                 .entry(format!("{column} {shape:?}"))
@@ -232,9 +237,10 @@ fn declared(plan: &CompiledPlan, entity: &EntityContext) -> Vec<Reference> {
                 return None;
             };
             let key = quote_ident(key);
+            // By text: a column may hold keys of several types, each as its text.
             let test = match shape {
-                RefShape::Row => format!("p{at}.{key} = t.{}", quote_ident(column)),
-                RefShape::Each => format!("p{at}.{key} = r.v"),
+                RefShape::Row => format!("p{at}.{key}::text = t.{}::text", quote_ident(column)),
+                RefShape::Each => format!("p{at}.{key}::text = r.v::text"),
                 RefShape::Document(_) => format!("p{at}.{key}::text = r.v"),
             };
             targets.push((parent.destination.quoted(), test));

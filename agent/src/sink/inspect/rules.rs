@@ -157,8 +157,10 @@ pub async fn max_ms(
     let mut times = Vec::with_capacity(samples.len());
     for value in &samples {
         let begun = Instant::now();
-        let rows: Vec<PgRow> = connection
-            .fetch_all(sqlx::raw_sql(&literal(value)))
+        // By the protocol that takes one statement only: it cannot leave the transaction.
+        let rows: Vec<PgRow> = sqlx::query(&literal(value))
+            .persistent(false)
+            .fetch_all(&mut *connection)
             .in_time(READ)
             .await
             .during(action)?;
