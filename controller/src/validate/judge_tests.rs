@@ -130,3 +130,28 @@ fn more_issues_than_records_are_no_result() {
     );
     assert_eq!((result.records_validated, result.issues_found), (25, 25));
 }
+
+#[test]
+fn rows_that_were_written_and_that_the_source_gives_no_more_are_told_where_rows_are_looked_up() {
+    let full = check(
+        CheckRule::Content { level: Level::Full },
+        ValidationSeverity::High,
+    );
+    let found = |comparison| ValidateAnswer::Compared(comparison);
+    let looked_up = Comparison {
+        rows: 90,
+        mapped: 88,
+        ..Comparison::default()
+    };
+    let of_others = Comparison {
+        mapped_in_all: Some(100),
+        ..Comparison::default()
+    };
+    let units = [
+        unit(Ask::Compare(KeyRange::default()), found(looked_up)),
+        unit(Ask::Strangers, found(of_others)),
+    ];
+    let result = judged(&full, &units);
+    assert_eq!((result.records_validated, result.issues_found), (102, 12));
+    assert_eq!(result.status, ValidationStatus::Warning);
+}

@@ -152,6 +152,21 @@ fn too_many_differences_and_tables_of_several_writers_are_looked_up_row_by_row()
     }
 }
 
+#[test]
+fn rows_whose_keys_are_not_told_are_looked_up_row_by_row() {
+    let mut one = Sketch::default();
+    one.add(&Element {
+        key: RowKey::of([[7u8; 60].as_slice()].into_iter()),
+        hash: 1,
+    });
+    let sketches = Sketches::from([("orders".to_owned(), (one, Sketch::default()))]);
+    let questions = follow_up(&sketched_units(true), &sketches);
+    assert!(
+        questions.iter().any(|it| matches!(it.ask, Ask::Compare(_))),
+        "{questions:?}"
+    );
+}
+
 fn plan(checks: Vec<CompiledCheck>, has_own_checks: bool) -> CompiledPlan {
     CompiledPlan {
         name: "clinic".to_owned(),
