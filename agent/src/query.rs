@@ -14,8 +14,9 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
+use crate::sink::{self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state};
 use crate::source::{catalog, check, frozen, sample};
+use crate::verify;
 
 impl Desk {
     /// Answers a query before its deadline.
@@ -76,7 +77,8 @@ impl Desk {
             Query::CheckPlan(plan) => {
                 let mut reader = open(source, Purpose::Read).await?;
                 let mut writer = open(destination, Purpose::Write).await?;
-                let found = check::check_plan(&mut reader, &mut writer, &plan).await?;
+                let mut found = check::check_plan(&mut reader, &mut writer, &plan).await?;
+                found.extend(inspect::prepare::check_rules(&mut reader, &mut writer, &plan).await?);
                 if found.is_empty() {
                     self.know_keys(&plan)?;
                 }
@@ -193,6 +195,11 @@ impl Desk {
             )
             .await
             .map(QueryAnswer::Mappings),
+            Query::Validate(question) => {
+                let (run, entity) = self.entity(of_run()?, &question.entity).await?;
+                let answer = verify::answer(&run, &entity, question.ask).await?;
+                Ok(QueryAnswer::Validated(Box::new(answer)))
+            }
             Query::RebuildForeignKeys => {
                 let run = self.run(of_run()?).await?;
                 rebuild::rebuild_foreign_keys(&run).await?;

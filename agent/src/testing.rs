@@ -55,6 +55,8 @@ pub(crate) fn run_order() -> RunOrder {
                 max_rows_per_second: None,
                 source_max_lag_seconds: None,
             },
+            checks: Vec::new(),
+            has_own_checks: false,
             warnings: Vec::new(),
             entities: Vec::new(),
         },

@@ -8,23 +8,20 @@ use std::sync::{Arc, Mutex};
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{AgentFrame, Assignment, BatchReport, Release};
-use proto::domain::key::KeyRange;
 use sqlx::postgres::PgConnection;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::batch::{Batch, count};
 use crate::connect::{Purpose, open};
 use crate::outbox::Outbox;
+use crate::pipe::{ReadPipe, Wanted};
 use crate::run::{EntityContext, RunContext};
 use crate::sink::fence::{Fence, Position, take_over};
 use crate::sink::ledger::{read_batch, read_totals, take_held_keys};
 use crate::sink::matches::know_overrides;
 use crate::sink::persist::PartitionWriter;
 use crate::sizer::BatchSizer;
-use crate::source::read::{ReadJob, read_partition};
 use crate::throttle::{lock, pace};
 use crate::transform::row::HeldKeys;
 
@@ -79,7 +76,14 @@ async fn move_rows(
     know_overrides(run, &entity, &fence, &mut destination).await?;
     lock(&run.throttle).set_rate(claim.assignment.max_rows_per_second);
     let sizer = sizer(run, &entity);
-    let mut pipe = start_reading(run, &entity, claim, (&position, totals.read), held, &sizer);
+    let wanted = Wanted {
+        whole: claim.assignment.range.clone(),
+        cursor: position.cursor.clone(),
+        rows_read: totals.read,
+        held,
+        sizer: sizer.clone(),
+    };
+    let mut pipe = ReadPipe::start(run, &entity, wanted);
     let mut writer = PartitionWriter::new(
         run.clone(),
         entity,
@@ -133,62 +137,7 @@ fn fence(run: &RunContext, claim: &Claim) -> Fence {
     }
 }
 
-/// The reading half: batches come out of it.
-struct ReadPipe {
-    batches: mpsc::Receiver<Batch>,
-    reader: JoinHandle<Result<Option<PgConnection>, Failure>>,
-}
-
-impl ReadPipe {
-    async fn finish(&mut self) -> Result<Option<PgConnection>, Failure> {
-        (&mut self.reader).await.unwrap_or_else(|error| {
-            Err(Failure::new(
-                FailureKind::Internal,
-                format!("the reader ended: {error}"),
-            ))
-        })
-    }
-}
-
-impl Drop for ReadPipe {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
-
-fn start_reading(
-    run: &Arc<RunContext>,
-    entity: &Arc<EntityContext>,
-    claim: &Claim,
-    (position, rows_read): (&Position, i64),
-    held: Arc<HeldKeys>,
-    sizer: &Arc<Mutex<BatchSizer>>,
-) -> ReadPipe {
-    let (batches_tx, batches) = mpsc::channel(1);
-    let whole = claim.assignment.range.clone();
-    let after = position.cursor.clone().or_else(|| whole.after.clone());
-    let job = ReadJob {
-        run: run.clone(),
-        entity: entity.clone(),
-        range: KeyRange {
-            after,
-            upto: whole.upto.clone(),
-        },
-        whole,
-        rows_read,
-        held,
-        sizer: sizer.clone(),
-        batches: batches_tx,
-    };
-    let span = info_span!("read", entity = %entity.compiled.entity);
-    let reading = read_partition(job, None).instrument(span);
-    ReadPipe {
-        batches,
-        reader: tokio::spawn(reading),
-    }
-}
-
-/// The next batch; none when the lane is to drain. A reader that failed tells its failure.
+/// The next batch; none when the lane is to drain.
 async fn next_batch(
     pipe: &mut ReadPipe,
     drain: &CancellationToken,
@@ -196,13 +145,7 @@ async fn next_batch(
     tokio::select! {
         biased;
         () = drain.cancelled() => Ok(None),
-        batch = pipe.batches.recv() => match batch {
-            Some(batch) => Ok(Some(batch)),
-            None => match pipe.finish().await {
-                Err(failure) => Err(failure),
-                Ok(_) => Err(Failure::new(FailureKind::Internal, "the reader ended too early")),
-            },
-        },
+        batch = pipe.next() => batch.map(Some),
     }
 }
 

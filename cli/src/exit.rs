@@ -86,7 +86,7 @@ pub const TABLE: [(Code, u8, &str, &str); 12] = [
         Code::Threshold,
         9,
         "OUT_OF_RANGE",
-        "blocked by max_quarantined; or, with --strict, completed with quarantined rows",
+        "blocked by max_quarantined; a validation failed; or, with --strict, completed with quarantined rows",
     ),
     (
         Code::Changes,

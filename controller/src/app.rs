@@ -94,13 +94,13 @@ impl From<StoreError> for RunError {
 }
 
 /// The one agent of this process, and the fleet it makes.
-struct Company {
+pub(crate) struct Company {
     fleet: Fleet,
     stay: JoinHandle<()>,
 }
 
 impl Company {
-    async fn meet(link: AgentLink) -> Result<Self, Failure> {
+    pub(crate) async fn meet(link: AgentLink) -> Result<Self, Failure> {
         let fleet = Fleet::new(Uuid::new_v4(), 0);
         let stay = fleet
             .greet(link)
@@ -110,6 +110,11 @@ impl Company {
             fleet,
             stay: tokio::spawn(stay.serve()),
         })
+    }
+
+    /// The fleet of one.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     fn crew(&self, plan: &Plan) -> Crew {

@@ -25,3 +25,4 @@ pub mod server;
 pub mod store;
 pub mod supervise;
 pub mod tend;
+pub mod validate;

@@ -25,6 +25,7 @@ use crate::progress::ProgressView;
 use crate::reconcile::Wish;
 use crate::store::Store;
 use crate::tend::{Tended, tend};
+use crate::validate::watch::Validations;
 
 /// The whole state is looked at this often at least.
 const LOOK: Duration = Duration::from_secs(2);
@@ -87,6 +88,7 @@ pub struct Manager<L> {
     runs: HashMap<Uuid, Run>,
     troubles: HashMap<Uuid, Trouble>,
     views: watch::Sender<Views>,
+    validations: Validations,
 }
 
 impl<L: LeaseStore> Manager<L> {
@@ -98,6 +100,7 @@ impl<L: LeaseStore> Manager<L> {
             runs: HashMap::new(),
             troubles: HashMap::new(),
             views,
+            validations: Validations::default(),
         };
         (manager, seen)
     }
@@ -151,6 +154,7 @@ impl<L: LeaseStore> Manager<L> {
             run.wish.send_if_modified(|wish| replace(wish, Wish::Stop));
         }
         self.troubles.retain(|id, _| ids.contains(id));
+        self.validations.look(&self.realm).await;
         // A paused or blocked one still needs its snapshot.
         match self.realm.store.under_way().await {
             Ok(under_way) => self.realm.fleet.tidy(&under_way),
@@ -277,6 +281,7 @@ impl<L: LeaseStore> Manager<L> {
     }
 
     async fn abandon(&mut self) {
+        self.validations.abandon().await;
         for run in self.runs.values() {
             run.wish.send_replace(Wish::Abandon);
         }

@@ -29,7 +29,7 @@ use crate::store::Store;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// Services whose health follows the leadership.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "drover.v1.MigrationService",
     "drover.v1.EntityService",
     "drover.v1.BatchService",
@@ -37,6 +37,7 @@ const SERVICES: [&str; 9] = [
     "drover.v1.ErrorService",
     "drover.v1.MappingService",
     "drover.v1.RulesService",
+    "drover.v1.ValidationService",
     "drover.v1.AgentService",
     "drover.agent.v1.AgentSessionService",
 ];

@@ -208,7 +208,11 @@ async fn is_complete<L: LeaseStore>(realm: &Realm<L>, crew: &Crew) -> bool {
         .all(|agent| realm.fleet.line(agent.holder).is_some())
 }
 
-fn crew<L: LeaseStore>(
+/// The agents that can work on a migration, as far as their connections lead where it was created.
+///
+/// # Errors
+/// `Internal` where what is stored of it cannot be read.
+pub fn crew<L: LeaseStore>(
     realm: &Realm<L>,
     migration: &MigrationOrchestration,
 ) -> Result<Crew, Failure> {

@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod clinic;
 pub mod cluster;
+pub mod corruption;
 pub mod drover;
 pub mod pair;
 pub mod pg;

@@ -94,7 +94,31 @@ impl Pair {
             outcome.stdout,
             outcome.stderr
         );
+        if code == 0 {
+            self.must_be_valid().await?;
+        }
         Ok(outcome)
+    }
+
+    /// Compares everything that was copied with what should have been: a completed migration has no
+    /// unexplained difference.
+    pub async fn must_be_valid(&self) -> Result<Outcome> {
+        let outcome = self.validate(&["--level", "full"]).await?;
+        ensure!(
+            outcome.code == Some(0),
+            "{:?}\n{}\n{}",
+            outcome.code,
+            outcome.stdout,
+            outcome.stderr
+        );
+        Ok(outcome)
+    }
+
+    /// Validates the migration in a process of its own.
+    pub async fn validate(&self, args: &[&str]) -> Result<Outcome> {
+        let start = ["validation", "start", "pair", "--local", "-o", "json"];
+        let args: Vec<&str> = start.iter().chain(args).copied().collect();
+        drover::run(&args, &self.env()).await
     }
 
     /// Rows of the destination, one text each: `select row_to_json(x)::text from (…) x`.

@@ -25,3 +25,4 @@ mod runs;
 mod silence;
 mod strangers;
 mod throttle;
+mod validation;

@@ -75,6 +75,8 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                     max_rows_per_second: None,
                     source_max_lag_seconds: None,
                 },
+                checks: Vec::new(),
+                has_own_checks: false,
                 warnings: Vec::new(),
                 entities: Vec::new(),
             },

@@ -59,6 +59,8 @@ impl World {
                     max_rows_per_second: None,
                     source_max_lag_seconds: None,
                 },
+                checks: Vec::new(),
+                has_own_checks: false,
                 warnings: Vec::new(),
                 entities: Vec::new(),
             },

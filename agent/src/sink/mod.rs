@@ -7,6 +7,7 @@ pub mod conflict;
 pub mod copy;
 pub mod ddl;
 pub mod fence;
+pub mod inspect;
 pub mod install;
 pub mod isolate;
 pub mod ledger;

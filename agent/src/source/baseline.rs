@@ -45,19 +45,30 @@ pub async fn noted(journal: &mut PgConnection, migration_id: Uuid) -> Result<Not
     )
 }
 
+/// A snapshot that was taken behind the counters.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// As the source exported it.
+    pub snapshot_id: &'a str,
+    /// Which transactions it sees, where it is the first of the attempt.
+    pub sees: Option<&'a str>,
+}
+
 /// Notes it, with the snapshot that was taken behind it where there is one.
 pub async fn note(
     journal: &mut PgConnection,
     migration_id: Uuid,
-    snapshot_id: Option<&str>,
+    taken: Option<Taken<'_>>,
     activity: &SourceActivity,
 ) -> Result<(), Failure> {
     sqlx::query(
-        "update drover.migration set snapshot = $2, source_activity = $3 where migration_id = $1",
+        "update drover.migration set snapshot = $2, source_activity = $3, \
+             source_snapshot = coalesce($4, source_snapshot) where migration_id = $1",
     )
     .bind(migration_id)
-    .bind(snapshot_id)
+    .bind(taken.map(|taken| taken.snapshot_id))
     .bind(Json(activity))
+    .bind(taken.and_then(|taken| taken.sees))
     .execute(journal)
     .await
     .map(drop)

@@ -12,7 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::activity::{SourceActivity, read_activity, wait_for_reports};
-use super::baseline::{note, noted};
+use super::baseline::{Taken, note, noted};
 use crate::connect::{Purpose, close, open, run_sql};
 use crate::failure::During;
 use crate::pool::Server;
@@ -68,8 +68,17 @@ impl SnapshotHolder {
             Some(earlier) => compare(&mut watch, tables, earlier).await?,
         };
         if !matches!(continuity, Continuity::Changed { .. }) {
+            let sees = match continuity {
+                Continuity::First => Some(sees(&mut connection).await?),
+                // The rows are those of the first one.
+                Continuity::Held | Continuity::Unchanged | Continuity::Changed { .. } => None,
+            };
+            let taken = Taken {
+                snapshot_id: &snapshot_id,
+                sees: sees.as_deref(),
+            };
             let baseline = earlier.unwrap_or(baseline);
-            note(&mut journal, migration_id, Some(&snapshot_id), &baseline).await?;
+            note(&mut journal, migration_id, Some(taken), &baseline).await?;
             *slot = Some(Held {
                 migration_id,
                 snapshot_id: snapshot_id.clone(),
@@ -167,6 +176,14 @@ async fn export(connection: &mut PgConnection, joined: Option<&str>) -> Result<S
         .fetch_one(connection)
         .await
         .during("export a snapshot")
+}
+
+/// Which transactions the connection's snapshot sees.
+async fn sees(connection: &mut PgConnection) -> Result<String, Failure> {
+    sqlx::query_scalar("select txid_current_snapshot()::text")
+        .fetch_one(connection)
+        .await
+        .during("describe a snapshot")
 }
 
 async fn compare(

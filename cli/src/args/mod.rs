@@ -15,6 +15,7 @@ mod mapping;
 mod migration;
 mod rules;
 mod run;
+mod validation;
 mod wanted;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,10 @@ pub use migration::{
 };
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};
+pub use validation::{
+    ValidationCommand, ValidationDiffArgs, ValidationGetArgs, ValidationListArgs,
+    ValidationStartArgs,
+};
 pub use wanted::WantedState;
 
 const EXAMPLES: &str = "\
@@ -92,6 +97,9 @@ pub enum Command {
     /// Work on plans, and look at the rules that were stored
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Compare what was copied with what should have been
+    #[command(subcommand)]
+    Validation(ValidationCommand),
     /// See who works, and take agents out of work
     #[command(subcommand)]
     Agent(AgentCommand),

@@ -16,6 +16,7 @@ mod plan;
 mod rules;
 pub mod run;
 mod stored_rules;
+mod validation;
 
 use crate::args::{
     BatchCommand, CheckpointCommand, Command, EntityCommand, ErrorCommand, MappingCommand,
@@ -50,6 +51,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Rules(RulesCommand::Schema) => rules::schema(context),
         Command::Rules(RulesCommand::List(args)) => stored_rules::list(context, &args).await,
         Command::Rules(RulesCommand::Get(args)) => stored_rules::get(context, &args).await,
+        Command::Validation(command) => Box::pin(validation::run(context, command)).await,
         Command::Agent(command) => Box::pin(agents::run(context, command)).await,
         Command::Completion(args) => completion::run(context, &args),
         Command::ExitCodes => {

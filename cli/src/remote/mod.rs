@@ -17,6 +17,7 @@ mod route;
 mod rules;
 mod settings;
 mod stop;
+mod validation;
 mod watch;
 
 use proto::wire::WireError;

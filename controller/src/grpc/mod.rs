@@ -11,6 +11,7 @@ mod page;
 mod rules;
 mod session;
 mod status;
+mod validation;
 mod watch;
 
 use proto::lease::LeaseStore;
@@ -46,6 +47,9 @@ pub fn routes<L: LeaseStore>(gate: &Gate<L>) -> Routes {
         .add_service(service!(pb::error_service_server::ErrorServiceServer))
         .add_service(service!(pb::mapping_service_server::MappingServiceServer))
         .add_service(service!(pb::rules_service_server::RulesServiceServer))
+        .add_service(service!(
+            pb::validation_service_server::ValidationServiceServer
+        ))
         .add_service(service!(pb::agent_service_server::AgentServiceServer))
         .add_service(service!(AgentSessionServiceServer));
     routes.routes()

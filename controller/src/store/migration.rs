@@ -14,7 +14,7 @@ use super::query::outbox::NewEvent;
 use super::query::plan::NewPlan;
 use super::query::{
     entity_migration_status, legacy_entity_mapping, migration_checkpoint, migration_orchestration,
-    outbox, partition_progress, plan,
+    outbox, partition_progress, plan, validation_run,
 };
 
 /// From this many estimated rows on, a migration's batches get a partition of their own.
@@ -134,6 +134,10 @@ pub(super) async fn command(
         is_finalized: before.finalized_at.is_some(),
     };
     let next = state::next(state, command)?;
+    if next.state.status != before.status {
+        // What is being checked is no longer what it was.
+        validation_run::cancel_of(conn, id, "the migration went on").await?;
+    }
     match command {
         Command::Cancel => entity_migration_status::fail_running(conn, id).await?,
         Command::RollbackDone => {

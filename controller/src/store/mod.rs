@@ -16,6 +16,7 @@ pub mod query;
 mod read;
 mod tick;
 mod transact;
+mod validation;
 
 pub use commands::Target;
 pub use error::StoreError;
@@ -28,7 +29,9 @@ pub use query::legacy_entity_mapping::NewMapping;
 pub use query::outbox::NewEvent;
 pub use query::partition_progress::{PartitionPhase, PartitionProgress, PartitionUpdate};
 pub use query::plan::{NewPlan, StoredPlan};
+pub use query::validation_unit::StoredUnit;
 pub use tick::{Tick, TickOutcome};
+pub use validation::NewRun;
 
 use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::frame::{NewPartition, PartitionState};

@@ -4,6 +4,7 @@
 //! data: it is stored, hashed and sent to agents as it is. Its [`CODEC_VERSION`] is part of every
 //! entity hash, so that an agent which would read it differently refuses it.
 
+mod checks;
 mod consistency;
 mod target;
 mod warnings;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
+pub use checks::{CheckRule, CompiledCheck, Level, NoLevel};
 pub use consistency::{Consistency, ConsistencyHeld};
 pub use target::{ConflictRule, IdRule, MatchRule};
 
@@ -44,6 +46,12 @@ pub struct CompiledPlan {
     pub limits: Limits,
     /// Every entity in topological order (`dependency_order` = index + 1), inactive ones included.
     pub entities: Vec<CompiledEntity>,
+    /// What is checked once the data is copied, as far as the plan says; in no hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CompiledCheck>,
+    /// `validations` is part of the plan: nothing is checked that it does not name.
+    #[serde(default)]
+    pub has_own_checks: bool,
     /// What the operator should know before rows are written, in no hash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

@@ -95,6 +95,18 @@ impl ReadRule {
 
     /// As [`Self::select`], with more fields behind the rule's own.
     pub fn select_with(&self, range: &KeyRange, run: &RunConstants, more: &[&String]) -> String {
+        let ends = self.conditions(range, None);
+        let ends = (!ends.is_empty()).then(|| ends.join(" AND "));
+        self.select_where(ends, run, more)
+    }
+
+    /// The rows that fulfil a condition on their key, in key order.
+    pub(super) fn select_where(
+        &self,
+        condition: Option<String>,
+        run: &RunConstants,
+        more: &[&String],
+    ) -> String {
         let fields: Vec<String> = self
             .fields
             .iter()
@@ -107,11 +119,12 @@ impl ReadRule {
             Some(joins) if joins.may_multiply => format!("DISTINCT ON ({keys}) "),
             Some(_) | None => String::new(),
         };
+        let conditions = condition.into_iter().chain(self.condition(run)).collect();
         format!(
             "SELECT {once}{} FROM {}{} ORDER BY {keys}",
             fields.join(", "),
             self.rows(),
-            where_clause(self.conditions(range, self.condition(run))),
+            where_clause(conditions),
         )
     }
 
@@ -224,14 +237,14 @@ impl ReadRule {
     }
 
     /// The source and what is joined to it.
-    fn rows(&self) -> String {
+    pub(super) fn rows(&self) -> String {
         let joins = self.joins.as_ref().map_or("", |joins| joins.sql.as_str());
         format!("{} AS src{joins}", self.source.quoted())
     }
 
     /// The plan's `where`, ready to run. Placeholders are replaced here and in the fields, never in a
     /// key, which is data.
-    fn condition(&self, run: &RunConstants) -> Option<String> {
+    pub(super) fn condition(&self, run: &RunConstants) -> Option<String> {
         Some(run.apply(&wrap(self.filter.as_deref()?)))
     }
 
@@ -252,7 +265,7 @@ impl ReadRule {
     }
 
     /// The key columns, as an ORDER BY or a row has them.
-    fn key_columns(&self) -> String {
+    pub(super) fn key_columns(&self) -> String {
         self.key
             .iter()
             .map(|column| column.sql.as_str())
@@ -261,7 +274,7 @@ impl ReadRule {
     }
 
     /// The key columns as text.
-    fn key_texts(&self) -> String {
+    pub(super) fn key_texts(&self) -> String {
         let texts = self
             .key
             .iter()

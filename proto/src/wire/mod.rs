@@ -19,6 +19,7 @@ mod rules;
 mod schema_change;
 pub mod status;
 mod validation;
+mod validation_run;
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;

@@ -29,6 +29,11 @@ wire_enum!(
     [Passed, Failed, Warning]
 );
 
+/// The outcome of a whole validation.
+pub(super) fn read_outcome(field: &'static str, value: i32) -> Result<ValidationStatus, WireError> {
+    read_validation_status(field, value)
+}
+
 wire_enum!(
     ValidationSeverity,
     pb::ValidationSeverity,

@@ -41,13 +41,22 @@ pub async fn insert(
     migration_id: Uuid,
     result: &NewResult,
 ) -> Result<Uuid, sqlx::Error> {
+    insert_of(conn, (migration_id, None), result).await
+}
+
+/// Likewise, of a validation.
+pub async fn insert_of(
+    conn: &mut PgConnection,
+    (migration_id, run_id): (Uuid, Option<Uuid>),
+    result: &NewResult,
+) -> Result<Uuid, sqlx::Error> {
     sqlx::query_scalar(
         "insert into data_validation_result
              (migration_id, validation_type, entity, entity_name, status, severity,
               records_validated, issues_found, issue_details, validation_criteria,
-              execution_duration_ms, attempt)
+              execution_duration_ms, attempt, validation_run_id)
          select o.id, $2::validation_type, $3, $4, $5::validation_status, $6::validation_severity,
-                $7, $8, $9, $10, $11, o.attempt
+                $7, $8, $9, $10, $11, o.attempt, $12
          from migration_orchestration o where o.id = $1
          returning id",
     )
@@ -62,6 +71,7 @@ pub async fn insert(
     .bind(&result.issue_details)
     .bind(&result.validation_criteria)
     .bind(result.execution_duration_ms)
+    .bind(run_id)
     .fetch_one(conn)
     .await
 }
@@ -78,6 +88,23 @@ pub async fn list(
          from data_validation_result where migration_id = $1 order by executed_at, id",
     )
     .bind(migration_id)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(record).collect()
+}
+
+/// A validation's results, in the order in which they were stored.
+pub async fn list_of(
+    conn: &mut PgConnection,
+    run_id: Uuid,
+) -> Result<Vec<DataValidationResult>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select id, migration_id, validation_type::text, entity, entity_name, status::text,
+                severity::text, records_validated, issues_found, issue_details,
+                validation_criteria, executed_at, execution_duration_ms, attempt
+         from data_validation_result where validation_run_id = $1 order by executed_at, id",
+    )
+    .bind(run_id)
     .fetch_all(conn)
     .await?;
     rows.iter().map(record).collect()

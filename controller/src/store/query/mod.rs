@@ -17,6 +17,8 @@ pub mod outbox;
 pub mod partition_progress;
 pub mod plan;
 pub mod schema_change_operation;
+pub mod validation_run;
+pub mod validation_unit;
 
 use std::str::FromStr;
 

@@ -5,6 +5,7 @@
 //! steps.
 
 mod by;
+mod checks;
 mod column;
 mod conflict;
 mod coverage;
@@ -72,6 +73,9 @@ pub fn compile(
         };
         all_entities(&context)
     };
+    let checks = entities
+        .as_ref()
+        .map(|entities| checks::compile((plan, &log), entities, destination));
     let limits = plan.limits.clone().unwrap_or_default();
     let defaults = plan.defaults.clone().unwrap_or_default();
     let compiled = entities.map(|entities| CompiledPlan {
@@ -94,6 +98,8 @@ pub fn compile(
             source_max_lag_seconds: limits.source_max_lag_seconds.0,
         },
         entities,
+        checks: checks.unwrap_or_default(),
+        has_own_checks: !plan.validations.is_empty(),
     });
     log.finish(compiled)
 }

@@ -6,6 +6,7 @@ use crate::domain::plan;
 use crate::domain::plan::Problem;
 
 mod catalogs;
+mod checks;
 mod hashes;
 mod ids;
 mod problems;

@@ -5,6 +5,7 @@
 //! does: an assignment of a partition, or a [`Query`] with a deadline.
 
 mod query;
+mod validate;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,10 @@ use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
 pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
+pub use validate::{
+    Ask, CheckOutcome, Comparison, Finding, FindingCounts, FindingKind, Sketched, Survey, Suspect,
+    ValidateAnswer, ValidateQuestion,
+};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, Side};
+use super::{
+    BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, Side, ValidateAnswer,
+    ValidateQuestion,
+};
 use crate::domain::catalog::{Catalog, Probe, TableName};
 use crate::domain::compiled::CompiledPlan;
 use crate::domain::key::{KeyRange, KeyValue};
@@ -157,6 +160,8 @@ pub enum Query {
         /// The new id, or the kept key.
         destination_id: String,
     },
+    /// A piece of a validation.
+    Validate(Box<ValidateQuestion>),
 }
 
 /// What `Prepare` needs.
@@ -226,6 +231,8 @@ pub enum QueryAnswer {
     Ledger(Vec<BatchReport>),
     /// To `LookupMapping` and `ReverseMapping`.
     Mappings(Vec<MigrationMapping>),
+    /// To `Validate`.
+    Validated(Box<ValidateAnswer>),
     /// To everything that only has to happen.
     Done,
 }

@@ -2,7 +2,6 @@
 
 use super::declare::{choice, object, plain_choice};
 use super::defaults::{Constraints, UnmappedColumns};
-use super::later::Later;
 use super::name::{EntityName, EntityRef, Name, Sql};
 use super::ordered::{Ordered, Several};
 use super::share::{Positive, Share};
@@ -46,7 +45,7 @@ object! {
         "transformation_rules" transformation_rules: Ordered<Pipeline>,
         /// Checks after the load.
         #[schemars(default)]
-        "validation_rules" validation_rules: Later<Vec<Validation>>,
+        "validation_rules" validation_rules: Vec<Validation>,
         /// Source columns that are left behind on purpose.
         #[schemars(default)]
         "drop_source_columns" drop_source_columns: Vec<Name>,

@@ -82,7 +82,7 @@ object! {
         "schema_changes" schema_changes: Later<Vec<SchemaChange>>,
         /// Checks beside those of the entities.
         #[schemars(default)]
-        "validations" validations: Later<Vec<Validation>>,
+        "validations" validations: Vec<Validation>,
         /// Limits of the whole migration.
         "limits" limits: Option<PlanLimits>,
         /// Who is told what happens.

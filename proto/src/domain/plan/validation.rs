@@ -1,4 +1,4 @@
-//! Checks after the load and the events of a run; not supported yet.
+//! Checks after the load, and the events of a run, which are not supported yet.
 
 use super::declare::{choice, object, plain_choice};
 use super::name::{Decimal, Name, Sql};
@@ -24,7 +24,7 @@ object! {
         "destination" destination: Option<Sql>,
         /// Largest difference.
         "tolerance" tolerance: Option<Decimal>,
-        /// Query.
+        /// Query; `$sample` in it is a value of the column that it is compared with.
         "sql" sql: Option<Sql>,
         /// Longest time of the query, 95th percentile.
         "p95_ms" p95_ms: Option<Positive>,

@@ -16,6 +16,7 @@ pub mod migration;
 pub mod rules;
 pub mod schema_change;
 pub mod validation;
+pub mod validation_run;
 
 pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
@@ -30,6 +31,7 @@ pub use schema_change::{
     RiskLevel, SchemaChangeOperation, SchemaOperationStatus, SchemaOperationType,
 };
 pub use validation::{DataValidationResult, ValidationSeverity, ValidationStatus, ValidationType};
+pub use validation_run::{ValidationRun, ValidationRunStatus};
 
 /// A text that is none of an enumeration's values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -49,6 +49,8 @@ reasons! {
     MappingNotFound = "MAPPING_NOT_FOUND", NotFound;
     /// No such rules.
     RulesNotFound = "RULES_NOT_FOUND", NotFound;
+    /// No such validation.
+    ValidationNotFound = "VALIDATION_NOT_FOUND", NotFound;
     /// No such agent.
     AgentNotFound = "AGENT_NOT_FOUND", NotFound;
     /// The beginning of an id, or a name, means more than one.
