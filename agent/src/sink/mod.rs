@@ -20,4 +20,6 @@ pub mod sequences;
 pub mod settle;
 pub mod stage;
 pub mod state;
+pub mod survey;
+pub mod trial;
 pub mod write;

@@ -141,13 +141,36 @@ async fn read_tables(
     Ok(found)
 }
 
-/// Whether each of these tables has a row.
+/// Whether each of these tables has a row; those that the role may not read count as empty, and are told with
+/// the rights that it lacks.
 pub async fn have_rows(
     connection: &mut PgConnection,
     tables: impl Iterator<Item = &TableName>,
 ) -> Result<Vec<bool>, Failure> {
+    let tables: Vec<&TableName> = tables.collect();
+    let (schemas, names): (Vec<&str>, Vec<&str>) = tables
+        .iter()
+        .map(|table| (table.schema.as_str(), table.name.as_str()))
+        .unzip();
+    let readable: Vec<bool> = sqlx::query_scalar(
+        "select coalesce(has_schema_privilege(n.oid, 'usage') and (has_table_privilege(c.oid, 'select') \
+                         or has_any_column_privilege(c.oid, 'select')), true) \
+         from unnest($1::text[], $2::text[]) with ordinality t(schema, name, at) \
+         left join pg_namespace n on n.nspname = t.schema \
+         left join pg_class c on c.relnamespace = n.oid and c.relname = t.name order by t.at",
+    )
+    .bind(schemas)
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await
+    .during("look whether tables can be read")?;
     let looks: Vec<String> = tables
-        .map(|table| format!("exists (select from {})", table.quoted()))
+        .iter()
+        .zip(readable)
+        .map(|(table, is_readable)| match is_readable {
+            true => format!("exists (select from {})", table.quoted()),
+            false => "false".to_owned(),
+        })
         .collect();
     let sql = format!("select array[{}]::boolean[]", looks.join(", "));
     sqlx::query_scalar(&sql)

@@ -11,5 +11,8 @@ pub mod parents;
 pub mod read;
 pub mod redact;
 pub mod sample;
+pub mod server;
 pub mod snapshot;
+pub mod survey;
+pub mod taste;
 pub mod tuple;

@@ -14,6 +14,7 @@ pub mod id;
 pub mod json_rows;
 pub mod key;
 pub mod plan;
+pub mod preflight;
 pub mod record;
 pub mod rules;
 pub mod state;
