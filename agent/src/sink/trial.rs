@@ -96,9 +96,8 @@ async fn run_trial(desk: &Desk, ask: TrialAsk) -> Result<Trial, Failure> {
 /// The plan with one entity that writes elsewhere, where no row is yet.
 fn redirected(mut plan: CompiledPlan, name: &str, place: &TableName) -> CompiledPlan {
     for entity in &mut plan.entities {
-        entity.is_active &= entity.entity == name;
-        if entity.entity == name {
-            entity.is_active = true;
+        entity.is_active = entity.entity == name;
+        if entity.is_active {
             entity.destination = place.clone();
             entity.on_conflict = ConflictRule::Error;
         }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
-use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::failure::Failure;
 use proto::domain::key::{KeyRange, RunConstants};
-use proto::domain::preflight::{self, Check, Facts, Verdict};
+use proto::domain::preflight;
 use sqlx::Executor;
 use sqlx::postgres::PgConnection;
 
@@ -26,38 +26,15 @@ pub async fn check_plan(
     plan: &CompiledPlan,
 ) -> Result<Vec<(String, String)>, Failure> {
     let facts = survey::quick(source, destination, plan).await?;
-    refuse(plan, &facts)?;
+    if let Some(failure) = preflight::refusal(plan, &facts) {
+        return Err(failure);
+    }
     let mut problems = facts.filtered(plan);
     let mut connection = open(source, Purpose::Read).await?;
     let found = refused(&mut connection, &active(plan)).await?;
     source.give_back(Purpose::Read, connection).await;
     problems.extend(found.into_iter().map(|one| (one.entity, one.message)));
     Ok(problems)
-}
-
-/// What blocks and is no problem of the plan.
-fn refuse(plan: &CompiledPlan, facts: &Facts) -> Result<(), Failure> {
-    let denied = facts.denied(plan);
-    if !denied.is_empty() {
-        return Err(Failure::new(FailureKind::Denied, denied.join("; ")));
-    }
-    let checks = preflight::quick(plan, facts);
-    let of_server =
-        |check: &&Check| check.verdict == Verdict::Block && check.name != "row_level_security";
-    let Some(check) = checks.iter().find(of_server) else {
-        return Ok(());
-    };
-    let kind = match check.name.as_str() {
-        "connections" => FailureKind::Exhausted,
-        _ => FailureKind::Denied,
-    };
-    let words = format!(
-        "{}: {}: {}",
-        check.place,
-        check.found,
-        check.mend.join("; ")
-    );
-    Err(Failure::new(kind, words))
 }
 
 /// Why the source refuses to prepare an entity's SELECTs, if it does.

@@ -17,6 +17,8 @@ mod rules;
 pub mod run;
 mod stored_rules;
 
+pub use migration::Planned;
+
 use crate::args::{
     BatchCommand, CheckpointCommand, Command, EntityCommand, ErrorCommand, MappingCommand,
     RulesCommand,

@@ -20,6 +20,7 @@ mod trial;
 use serde::{Deserialize, Serialize};
 
 use super::compiled::CompiledPlan;
+use super::failure::{Failure, FailureKind};
 use super::record::text_enum;
 
 pub use facts::{
@@ -113,6 +114,31 @@ pub fn quick(plan: &CompiledPlan, facts: &Facts) -> Vec<Check> {
     checks.extend(access::checks(plan, facts));
     checks.sort_by_key(|check| check.place as u8);
     checks
+}
+
+/// Why a start is refused that looked at the quick checks only, row level security aside ([`Facts::filtered`]
+/// tells that by entity): every right that is missing, else the first other check that blocks.
+pub fn refusal(plan: &CompiledPlan, facts: &Facts) -> Option<Failure> {
+    let denied = facts.denied(plan);
+    if !denied.is_empty() {
+        return Some(Failure::new(FailureKind::Denied, denied.join("; ")));
+    }
+    let checks = quick(plan, facts);
+    let check = checks.iter().find(|check| {
+        check.verdict == Verdict::Block
+            && !["row_level_security", "selects", "step_keys"].contains(&check.name.as_str())
+    })?;
+    let kind = match check.name.as_str() {
+        "connections" => FailureKind::Exhausted,
+        _ => FailureKind::Denied,
+    };
+    let words = format!(
+        "{}: {}: {}",
+        check.place,
+        check.found,
+        check.mend.join("; ")
+    );
+    Some(Failure::new(kind, words))
 }
 
 impl Check {
