@@ -1,19 +1,49 @@
 //! Rights and row level security, at both ends: every one that is missing, not the first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, ServerFacts, WriteFacts};
 use super::{Check, Place, list};
 use crate::domain::catalog::{TableName, quote_ident};
 use crate::domain::compiled::{CompiledEntity, CompiledPlan, ConflictRule, ConstraintMode};
 
-/// A right that is missing, and the statement that gives it.
+/// A right that is missing: `before object after` in words, and the statement that gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Missing {
-    /// In words, with the role.
-    pub words: String,
-    /// The statement, or a sentence.
-    pub mend: String,
+struct Missing {
+    before: String,
+    after: &'static str,
+    object: String,
+    mend: String,
+}
+
+impl Missing {
+    fn new(before: impl Into<String>, object: impl ToString, mend: String) -> Self {
+        Self {
+            before: before.into(),
+            after: "",
+            object: object.to_string(),
+            mend,
+        }
+    }
+
+    fn with(self, after: &'static str) -> Self {
+        Self { after, ..self }
+    }
+}
+
+/// What is missing in words: one sentence for what several objects lack.
+fn sentences(missing: &BTreeSet<Missing>) -> Vec<String> {
+    let mut grouped: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for one in missing {
+        let objects = grouped.entry((&one.before, one.after)).or_default();
+        if objects.last() != Some(&one.object.as_str()) {
+            objects.push(&one.object);
+        }
+    }
+    let grouped = grouped.into_iter();
+    grouped
+        .map(|((before, after), objects)| format!("{before} {}{after}", objects.join(", ")))
+        .collect()
 }
 
 /// Checks of rights and row level security.
@@ -40,10 +70,14 @@ fn rights(place: Place, missing: BTreeSet<Missing>, well: &str) -> Check {
     if missing.is_empty() {
         return Check::pass(place, "grants", well);
     }
-    let words: Vec<String> = missing.iter().map(|one| one.words.clone()).collect();
-    let mut mend: Vec<String> = missing.into_iter().map(|one| one.mend).collect();
-    mend.dedup();
-    Check::block(place, "grants", list(&words), mend)
+    let words = sentences(&missing).join("; ");
+    let mut mend: Vec<String> = Vec::new();
+    for one in missing {
+        if !mend.contains(&one.mend) {
+            mend.push(one.mend);
+        }
+    }
+    Check::block(place, "grants", words, mend)
 }
 
 /// Tables that active entities read.
@@ -67,19 +101,14 @@ fn at_source(plan: &CompiledPlan, facts: &Facts) -> BTreeSet<Missing> {
             continue;
         };
         if !found.can_use {
-            missing.insert(Missing {
-                words: format!("the source's role may not use schema {}", table.schema),
-                mend: format!(
-                    "grant usage on schema {} to {role};",
-                    quote_ident(&table.schema)
-                ),
-            });
+            let schema = quote_ident(&table.schema);
+            let mend = format!("grant usage on schema {schema} to {role};");
+            let words = "the source's role may not use schema";
+            missing.insert(Missing::new(words, &table.schema, mend));
         }
         if !found.can_select {
-            missing.insert(Missing {
-                words: format!("the source's role may not read {table}"),
-                mend: format!("grant select on {} to {role};", table.quoted()),
-            });
+            let mend = format!("grant select on {} to {role};", table.quoted());
+            missing.insert(Missing::new("the source's role may not read", table, mend));
         }
     }
     missing
@@ -104,25 +133,24 @@ fn of_database(plan: &CompiledPlan, server: &ServerFacts) -> BTreeSet<Missing> {
         Some(true) => {}
         None if server.can_create => {}
         None => {
-            missing.insert(Missing {
-                words: "the destination's role may not create schema drover".to_owned(),
-                mend: format!("grant create on database {database} to {role};"),
-            });
+            let mend = format!("grant create on database {database} to {role};");
+            let words = "the destination's role may not create schema";
+            missing.insert(Missing::new(words, "drover", mend));
         }
         Some(false) => {
-            missing.insert(Missing {
-                words: "schema drover belongs to another role than the destination's".to_owned(),
-                mend: "connect as the role that installed it".to_owned(),
-            });
+            let mend = "connect as the role that installed it".to_owned();
+            let words = "another role than the destination's owns schema";
+            missing.insert(Missing::new(words, "drover", mend));
         }
     }
     let stages = active(plan).any(needs_stage);
     if stages && !server.can_stage {
-        missing.insert(Missing {
-            words: "the destination's role may not make temporary tables, through which rows go whose key is looked for or whose values travel as text"
-                .to_owned(),
-            mend: format!("grant temporary on database {database} to {role};"),
-        });
+        let mend = format!("grant temporary on database {database} to {role};");
+        let words = "the destination's role may not make";
+        let missed = Missing::new(words, "temporary tables", mend);
+        missing.insert(missed.with(
+            ", through which rows go whose key is looked for or whose values travel as text",
+        ));
     }
     missing
 }
@@ -195,15 +223,16 @@ fn of_target(
     let (table, role) = (&found.table, quote_ident(role));
     let (name, schema) = (table.quoted(), quote_ident(&table.schema));
     let mut missing = Vec::new();
-    let mut lacks = |is_lacking: bool, words: String, mend: String| {
+    let mut lacks = |is_lacking: bool, missed: Missing| {
         if is_lacking {
-            missing.push(Missing { words, mend });
+            missing.push(missed);
         }
     };
+    let words = |what: &str| format!("the destination's role {what}");
+    let mend = format!("grant usage on schema {schema} to {role};");
     lacks(
         !found.can_use,
-        format!("the destination's role may not use schema {}", table.schema),
-        format!("grant usage on schema {schema} to {role};"),
+        Missing::new(words("may not use schema"), &table.schema, mend),
     );
     for right in rights_needed(entity) {
         let verb = match right {
@@ -211,52 +240,43 @@ fn of_target(
             "delete" => "delete from",
             other => other,
         };
-        lacks(
-            !found.may(right),
-            format!("the destination's role may not {verb} {table}"),
-            format!("grant {right} on {name} to {role};"),
-        );
+        let mend = format!("grant {right} on {name} to {role};");
+        let missed = Missing::new(words(&format!("may not {verb}")), table, mend);
+        lacks(!found.may(right), missed);
     }
     let is_rebuilt = is_rebuilt(entity, found.has_rows);
-    lacks(
-        !found.is_owner && needs_owner(plan, entity, found),
-        format!(
-            "the destination's role must own {table} to rebuild its keys{}",
-            or_keep(is_rebuilt)
-        ),
-        format!("alter table {name} owner to {role};"),
+    let mend = format!("alter table {name} owner to {role};");
+    let missed = Missing::new(words("must own"), table, mend).with(match is_rebuilt {
+        true => " to rebuild keys, or the plan says `constraints: keep`",
+        false => ", whose foreign keys to rows that come later are put back",
+    });
+    lacks(!found.is_owner && needs_owner(plan, entity, found), missed);
+    let mend = format!("grant create on schema {schema} to {role};");
+    let missed = Missing::new(
+        words("must be granted create on schema"),
+        &table.schema,
+        mend,
     );
     lacks(
         !found.can_index && is_rebuilt,
-        format!(
-            "the destination's role must be granted create on schema {} to rebuild the keys of {table}{}",
-            table.schema,
-            or_keep(is_rebuilt)
-        ),
-        format!("grant create on schema {schema} to {role};"),
+        missed.with(" to rebuild keys, or the plan says `constraints: keep`"),
     );
     for target in keys_put_back(plan, entity, found) {
-        lacks(
-            !target.can_reference,
-            format!(
-                "the destination's role may not put back the foreign key of {table} to {}",
-                target.table
-            ),
-            format!("grant references on {} to {role};", target.table.quoted()),
+        let mend = format!("grant references on {} to {role};", target.table.quoted());
+        let missed = Missing::new(
+            words("may not put back foreign keys to"),
+            &target.table,
+            mend,
         );
+        lacks(!target.can_reference, missed);
     }
     for sequence in moved_sequences(entity, found) {
-        lacks(
-            !sequence.can_set,
-            format!(
-                "the destination's role may not set sequence {}, which column {} of {table} is filled from",
-                sequence.sequence, sequence.column
-            ),
-            format!(
-                "grant select, update on sequence {} to {role};",
-                sequence.sequence.quoted()
-            ),
+        let mend = format!(
+            "grant select, update on sequence {} to {role};",
+            sequence.sequence.quoted()
         );
+        let missed = Missing::new(words("may not set sequence"), &sequence.sequence, mend);
+        lacks(!sequence.can_set, missed);
     }
     missing
 }
@@ -270,14 +290,6 @@ pub(super) fn moved_sequences<'a>(
         let mut written = entity.columns.iter();
         written.any(|column| column.name == sequence.column)
     })
-}
-
-fn or_keep(is_rebuilt: bool) -> &'static str {
-    if is_rebuilt {
-        ", or the plan says `constraints: keep`"
-    } else {
-        ""
-    }
 }
 
 /// Tables of which row level security hides rows from the source's role: the copy would look whole.
@@ -357,10 +369,9 @@ fn keys(facts: &Facts) -> Check {
 impl Facts {
     /// Everything that the two roles may not do and must, in words; empty where nothing is missing.
     pub fn denied(&self, plan: &CompiledPlan) -> Vec<String> {
-        let all = at_source(plan, self)
-            .into_iter()
-            .chain(at_destination(plan, self));
-        all.map(|one| one.words).collect()
+        let mut all = sentences(&at_source(plan, self));
+        all.extend(sentences(&at_destination(plan, self)));
+        all
     }
 
     /// What row level security would hide or refuse, entity by entity, in words.
