@@ -66,12 +66,9 @@ struct Row {
     bytes: i64,
 }
 
-/// The server behind a connection that was opened for this purpose; what others do there is not looked at.
-pub async fn read_server(
-    server: &Server,
-    purpose: Purpose,
-    connection: &mut PgConnection,
-) -> Result<ServerFacts, Failure> {
+/// The server behind a connection, in one round trip: that its sessions last is taken for granted, and what
+/// others do there is not looked at.
+pub async fn read_server(connection: &mut PgConnection) -> Result<ServerFacts, Failure> {
     let row: Row = sqlx::query_as(SERVER)
         .fetch_one(&mut *connection)
         .await
@@ -85,7 +82,7 @@ pub async fn read_server(
         bypasses_rls: row.bypasses_rls,
         timeouts: row.timeouts.0,
         keeps_login: row.keeps_login,
-        keeps_session: keeps_session(server, purpose, connection).await?,
+        keeps_session: true,
         max_connections: row.max_connections,
         reserved_connections: row.reserved_connections,
         used_connections: row.used_connections,
@@ -102,7 +99,7 @@ pub async fn read_server(
 
 /// Whether a session has its backend for itself. A pooler in transaction mode gives the backend of a session
 /// that is idle to the next one: a second session takes it into a transaction, then the first looks around.
-async fn keeps_session(
+pub async fn keeps_session(
     server: &Server,
     purpose: Purpose,
     connection: &mut PgConnection,

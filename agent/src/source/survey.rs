@@ -9,7 +9,7 @@ use proto::domain::preflight::{Facts, PlanRefusal, ReadFacts};
 use sqlx::postgres::PgConnection;
 
 use super::check::{prepare_select, unknown_zones};
-use super::server::{read_activity, read_server};
+use super::server::{keeps_session, read_activity, read_server};
 use crate::connect::{Purpose, open};
 use crate::failure::During;
 use crate::pool::Server;
@@ -42,10 +42,11 @@ async fn survey(
     let entities = active(plan);
     let at_source = async {
         let mut connection = open(source, Purpose::Read).await?;
-        let mut server = read_server(source, Purpose::Read, &mut connection).await?;
+        let mut server = read_server(&mut connection).await?;
         let reads = read_tables(&mut connection, &entities).await?;
         let mut refusals = Vec::new();
         if is_whole {
+            server.keeps_session = keeps_session(source, Purpose::Read, &mut connection).await?;
             read_activity(&mut connection, &mut server).await?;
             refusals = refused(&mut connection, &entities).await?;
         }
@@ -54,11 +55,13 @@ async fn survey(
     };
     let at_destination = async {
         let mut connection = open(destination, Purpose::Write).await?;
-        let mut server = read_server(destination, Purpose::Write, &mut connection).await?;
+        let mut server = read_server(&mut connection).await?;
         let tables: BTreeSet<&TableName> =
             entities.iter().map(|entity| &entity.destination).collect();
         let writes = read_targets(&mut connection, &tables).await?;
         if is_whole {
+            server.keeps_session =
+                keeps_session(destination, Purpose::Write, &mut connection).await?;
             read_activity(&mut connection, &mut server).await?;
         }
         destination.give_back(Purpose::Write, connection).await;

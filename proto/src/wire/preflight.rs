@@ -112,7 +112,7 @@ impl From<Inverse> for pb::PreflightInverse {
         Self {
             action: inverse.action,
             entity: inverse.entity.unwrap_or_default(),
-            class: pb::PreflightInverseClass::from(inverse.class).into(),
+            inverse_class: pb::PreflightInverseClass::from(inverse.class).into(),
             why: inverse.why,
         }
     }
@@ -125,7 +125,7 @@ impl TryFrom<pb::PreflightInverse> for Inverse {
         Ok(Self {
             action: message.action,
             entity: given(message.entity),
-            class: read_class("PreflightInverse.class", message.class)?,
+            class: read_class("PreflightInverse.inverse_class", message.inverse_class)?,
             why: message.why,
         })
     }

@@ -107,8 +107,8 @@ pub fn judge(plan: &CompiledPlan, facts: &Facts, lease: &LeaseFacts, load: &Load
     checks
 }
 
-/// The checks that cost a start nothing but one question: versions, sessions, connections, rights and row
-/// level security.
+/// The checks that cost a start nothing but one question: versions, settings, connections, rights and row
+/// level security. Whether a pooler shares backends is seen by the whole preflight only.
 pub fn quick(plan: &CompiledPlan, facts: &Facts) -> Vec<Check> {
     let mut checks = server::checks(plan, facts);
     checks.extend(access::checks(plan, facts));
