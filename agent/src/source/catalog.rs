@@ -110,12 +110,39 @@ pub async fn read_catalog(
         ..Catalog::default()
     };
     catalog.tables = read_tables(connection, tables).await?;
+    must_use(connection, probes).await?;
     let mut expressions = BTreeMap::new();
     for probe in probes {
         expressions.insert(probe.clone(), answer(connection, probe).await?);
     }
     catalog.expressions = expressions;
     Ok(catalog)
+}
+
+/// An expression over a table of a schema that the role may not use has no type: the plan would get the blame.
+async fn must_use(connection: &mut PgConnection, probes: &[Probe]) -> Result<(), Failure> {
+    let schemas: Vec<&str> = probes.iter().map(|it| it.table.schema.as_str()).collect();
+    if schemas.is_empty() {
+        return Ok(());
+    }
+    let denied: Vec<(String, String)> = sqlx::query_as(
+        "select nspname::text, format('grant usage on schema %I to %I', nspname, current_user) \
+         from pg_namespace where nspname = any($1) and not has_schema_privilege(oid, 'usage') order by 1",
+    )
+    .bind(schemas)
+    .fetch_all(connection)
+    .await
+    .during("look at the schemas")?;
+    if denied.is_empty() {
+        return Ok(());
+    }
+    let (names, grants): (Vec<String>, Vec<String>) = denied.into_iter().unzip();
+    let words = format!(
+        "the source's role may not use schema {}: {}",
+        names.join(", "),
+        grants.join("; ")
+    );
+    Err(Failure::new(FailureKind::Denied, words))
 }
 
 async fn read_tables(

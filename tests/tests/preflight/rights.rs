@@ -37,6 +37,18 @@ async fn roles_with_exactly_the_scripts_rights_run_the_demo() -> Result<()> {
             url_as(&clinic.app, &writer),
         ),
     ];
+    // Without the schema no expression has a type: there is nothing to check yet.
+    let unusable = plan_locally(&env, &clinic.plan(), &[]).await?;
+    ensure!(
+        unusable.code == Some(5)
+            && unusable
+                .stderr
+                .contains("may not use schema public: grant usage"),
+        "{}",
+        unusable.stderr
+    );
+    let usage = format!("grant usage on schema public to {reader}");
+    clinic.legacy.run(&usage).await?;
     let found = preflight(&env, &clinic.plan(), &[], 8).await?;
     let (verdict, words) = check(&found, "source", "grants");
     ensure!(verdict == "block", "{words}");
