@@ -50,9 +50,13 @@ select jsonb_build_object(
             select d.refobjid from pg_attrdef f
             join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid
                             and d.refclassid = 'pg_class'::regclass
-            where f.adrelid = c.oid and f.adnum = a.attnum) feeding on true
+            where f.adrelid = c.oid and f.adnum = a.attnum
+              and pg_get_expr(f.adbin, f.adrelid) ~ '^nextval\(''.*''::regclass\)$') feeding on true
         join pg_class s on s.oid = feeding.oid and s.relkind = 'S' join pg_namespace sn on sn.oid = s.relnamespace
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]'),
+        join pg_type y on y.oid = a.atttypid
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+          and coalesce(nullif(y.typbasetype, 0), y.oid)
+              in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)), '[]'),
     'locks', coalesce((
         select jsonb_agg(jsonb_build_object('pid', l.pid, 'mode', l.mode,
                    'seconds', extract(epoch from clock_timestamp() - coalesce(v.xact_start, x.prepared))::bigint)
