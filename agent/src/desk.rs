@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, Shared};
 use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::RunOrder;
+use proto::runtime::clock;
 use proto::runtime::settings::Environment;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::{sleep, timeout};
@@ -219,6 +220,45 @@ impl Desk {
     pub fn know_keys(&self, plan: &CompiledPlan) -> Result<(), Failure> {
         let mut active = plan.entities.iter().filter(|entity| entity.is_active);
         active.try_for_each(|entity| Keys::of(entity, &self.environment).map(drop))
+    }
+
+    /// Keys of a plan's steps that the environment lacks, in words; one for each entity.
+    pub fn missing_keys(&self, plan: &CompiledPlan) -> Vec<String> {
+        let active = plan.entities.iter().filter(|entity| entity.is_active);
+        let missing = active.filter_map(|entity| Keys::of(entity, &self.environment).err());
+        missing.map(|failure| failure.message).collect()
+    }
+
+    /// A run of a plan that is no migration: its entities are read and transformed like one's, and nothing of
+    /// it is at the destination.
+    ///
+    /// # Errors
+    /// `Denied` where a connection or a key is not configured.
+    pub async fn trial_run(&self, plan: CompiledPlan) -> Result<RunContext, Failure> {
+        let source = self.connection(&plan.source)?.clone();
+        let destination = self.connection(&plan.destination)?.clone();
+        let mut connection = open(&source, Purpose::Read).await?;
+        let identity = state::identify(&mut connection).await?;
+        source.give_back(Purpose::Read, connection).await;
+        let names = plan.entities.iter().map(|entity| entity.entity.clone());
+        let numbers = names.zip(1..).collect();
+        let order = RunOrder {
+            migration_id: Uuid::nil(),
+            attempt: 0,
+            run_now: clock::now(),
+            plan,
+            destination: identity.clone(),
+            source: identity,
+            snapshot: None,
+        };
+        let setting = Setting {
+            source,
+            destination,
+            holder: self.holder,
+            entity_numbers: &numbers,
+            environment: &self.environment,
+        };
+        RunContext::new(order, setting)
     }
 
     /// A configured connection.

@@ -39,6 +39,9 @@ fn is_garbled(error: &sqlx::Error) -> bool {
     }
 }
 
+/// SQLSTATEs of a prepared statement that is there already, or is not there.
+const POOLED: [&str; 2] = ["42P05", "26000"];
+
 /// SQLSTATE of a text that is not valid in its encoding.
 const INVALID_TEXT: &str = "22021";
 
@@ -65,6 +68,16 @@ fn kind_of_sqlstate(code: &str) -> FailureKind {
 /// An error of the driver as a failure; `action` is what was tried, in words.
 pub fn from_sqlx(action: &str, error: &sqlx::Error) -> Failure {
     match database_error(error) {
+        // A statement of another session is there, or one of this session is not: its backend is not its own.
+        Some(db) if POOLED.contains(&db.code()) => Failure {
+            kind: FailureKind::Denied,
+            message: format!(
+                "{action}: sessions share backends, a pooler in transaction mode is in between: connect to the \
+                 server itself, or to the pooler's session mode ({})",
+                db.code()
+            ),
+            sqlstate: Some(db.code().to_owned()),
+        },
         Some(db) => Failure {
             kind: kind_of_sqlstate(db.code()),
             message: format!("{action}: {}", describe(db)),

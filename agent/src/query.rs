@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state};
-use crate::source::{catalog, check, frozen, sample};
+use crate::sink::{self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state, trial};
+use crate::source::{catalog, check, frozen, sample, survey};
 use crate::verify;
 
 impl Desk {
@@ -75,17 +75,26 @@ impl Desk {
                 Ok(QueryAnswer::Catalog(found))
             }
             Query::CheckPlan(plan) => {
+                let mut found = check::check_plan(source, destination, &plan).await?;
                 let mut reader = open(source, Purpose::Read).await?;
                 let mut writer = open(destination, Purpose::Write).await?;
-                let mut found = check::check_plan(&mut reader, &mut writer, &plan).await?;
                 found.extend(inspect::prepare::check_rules(&mut reader, &mut writer, &plan).await?);
+                source.give_back(Purpose::Read, reader).await;
+                destination.give_back(Purpose::Write, writer).await;
                 if found.is_empty() {
                     self.know_keys(&plan)?;
                 }
-                source.give_back(Purpose::Read, reader).await;
-                destination.give_back(Purpose::Write, writer).await;
                 Ok(QueryAnswer::PlanProblems(found))
             }
+            Query::Preflight { plan, is_quick } => {
+                let mut facts = match is_quick {
+                    true => survey::quick(source, destination, &plan).await?,
+                    false => survey::whole(source, destination, &plan).await?,
+                };
+                facts.keys = self.missing_keys(&plan);
+                Ok(QueryAnswer::Facts(Box::new(facts)))
+            }
+            Query::TryRows(ask) => trial::try_rows(self, *ask).await.map(QueryAnswer::Tried),
             Query::ReadState { name } => {
                 let mut connection = open(destination, Purpose::Write).await?;
                 let found = state::read_state(&mut connection, &name).await?;

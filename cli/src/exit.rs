@@ -80,7 +80,7 @@ pub const TABLE: [(Code, u8, &str, &str); 12] = [
         Code::Blocked,
         8,
         "ABORTED",
-        "the migration is blocked: it needs you, then the same command",
+        "the migration, or its preflight, is blocked: it needs you, then the same command",
     ),
     (
         Code::Threshold,

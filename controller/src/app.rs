@@ -7,6 +7,7 @@ use proto::domain::compiled::{CompiledPlan, in_short};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
+use proto::domain::preflight::{LeaseFacts, Preflight};
 use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
 use proto::domain::state::Command;
 use proto::lease::{Candidate, LeaseStore, MemoryLeaseStore};
@@ -23,6 +24,7 @@ use crate::era::lease_failure;
 use crate::fleet::{AgentLink, Fleet};
 use crate::placement::Demand;
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
+use crate::preflight::{self, Asked};
 use crate::prepare::{Job, check_start, identify, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Wish};
@@ -139,6 +141,18 @@ pub async fn check(plan_text: &str, link: AgentLink) -> Result<CompiledPlan, Run
     Ok(compile_plan(&company.crew(&plan), &plan)
         .instrument(info_span!("plan"))
         .await?)
+}
+
+/// Looks at everything that can be known before a plan is run, in one process.
+pub async fn preflight(
+    plan_text: &str,
+    link: AgentLink,
+    asked: &Asked,
+) -> Result<(CompiledPlan, Preflight), RunError> {
+    let plan = plan::parse(plan_text)?;
+    let company = Company::meet(link).await?;
+    let crew = company.crew(&plan);
+    Ok(preflight::preflight(&crew, &plan, &LeaseFacts::OneProcess, asked).await?)
 }
 
 /// Runs a plan to its end; a migration that was begun goes on where it stopped.

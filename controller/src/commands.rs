@@ -9,7 +9,8 @@ use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::Failure;
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
-use proto::domain::record::{MigrationOrchestration, MigrationType};
+use proto::domain::preflight::Preflight;
+use proto::domain::record::{MigrationOrchestration, MigrationStatus, MigrationType};
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use tracing::{Instrument, info_span};
@@ -20,6 +21,7 @@ use crate::crew::Crew;
 use crate::manager::Realm;
 use crate::placement::Demand;
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
+use crate::preflight::{self, look_at_lease, refuse_start};
 use crate::prepare::{check_start, identify, read_state};
 use crate::store::{CommandCall, Found, NewMigration, PlanRows, StoreError, Target};
 
@@ -111,6 +113,41 @@ impl<L: LeaseStore> Realm<L> {
         })
     }
 
+    /// Everything that can be known before a plan is run; stores nothing.
+    pub async fn preflight(
+        &self,
+        text: &str,
+        regions: BTreeSet<String>,
+        asked: &preflight::Asked,
+    ) -> Result<(CompiledPlan, Preflight), CommandError> {
+        let plan = plan::parse(text)?;
+        let crew = self.crew_of(&plan, regions);
+        let lease = look_at_lease(&*self.lease).await;
+        Ok(preflight::preflight(&crew, &plan, &lease, asked).await?)
+    }
+
+    /// Looks at the databases of a migration that was never started, as far as a question to one agent goes.
+    async fn look_before_start(
+        &self,
+        migration: &MigrationOrchestration,
+    ) -> Result<(), CommandError> {
+        if migration.status != MigrationStatus::Pending {
+            return Ok(());
+        }
+        let stored = self.store.plan(migration.id).await?;
+        let Some((stored, compiled)) = stored.and_then(|mut stored| {
+            let compiled = stored.compiled.take()?;
+            Some((stored, compiled))
+        }) else {
+            return Ok(());
+        };
+        let plan = plan::parse(&stored.document)?;
+        let regions = Demand::stored(&migration.configuration)
+            .map(|demand| demand.regions)
+            .unwrap_or_default();
+        Ok(refuse_start(&self.crew_of(&plan, regions), &compiled).await?)
+    }
+
     /// Stores a checked plan as a new migration, pending; one that the destination knows keeps its id.
     pub async fn create(
         &self,
@@ -141,7 +178,12 @@ impl<L: LeaseStore> Realm<L> {
         let migration = self.find(wanted).await?;
         let plan = match &asked.plan {
             Some(text) => Some(self.edited(&migration, text).await?),
-            None => None,
+            None => {
+                if command == Command::Start {
+                    self.look_before_start(&migration).await?;
+                }
+                None
+            }
         };
         let target = Target {
             migration_id: migration.id,

@@ -15,6 +15,7 @@ pub mod manager;
 pub mod partition;
 pub mod placement;
 pub mod plan;
+pub mod preflight;
 pub mod prepare;
 pub mod progress;
 pub mod quarantine;

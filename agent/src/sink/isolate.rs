@@ -46,6 +46,21 @@ pub async fn find_bad_rows(
         begin.push_str(make);
     }
     run_sql(&mut *connection, &begin).in_time(WRITE).await?;
+    let bad = refused_rows(connection, entity, fence, batch).await?;
+    run_sql(connection, "rollback").in_time(WRITE).await?;
+    Ok(bad)
+}
+
+/// The refused rows, in order, within a transaction that is open; the others are in the target behind it.
+///
+/// # Errors
+/// Those of [`find_bad_rows`].
+pub async fn refused_rows(
+    connection: &mut PgConnection,
+    entity: &EntityContext,
+    fence: &Fence,
+    batch: &Batch,
+) -> Result<Vec<BadRow>, sqlx::Error> {
     let mut bad = Vec::new();
     let mut window = batch.rows.len();
     let mut pending = VecDeque::from([(0, batch.rows.len())]);
@@ -89,7 +104,6 @@ pub async fn find_bad_rows(
             }
         }
     }
-    run_sql(connection, "rollback").in_time(WRITE).await?;
     bad.sort_by_key(|(place, ..)| *place);
     Ok(bad)
 }

@@ -21,4 +21,6 @@ pub mod sequences;
 pub mod settle;
 pub mod stage;
 pub mod state;
+pub mod survey;
+pub mod trial;
 pub mod write;

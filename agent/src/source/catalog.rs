@@ -106,12 +106,39 @@ pub async fn read_catalog(
         ..Catalog::default()
     };
     catalog.tables = read_tables(connection, tables).await?;
+    must_use(connection, probes).await?;
     let mut expressions = BTreeMap::new();
     for probe in probes {
         expressions.insert(probe.clone(), answer(connection, probe).await?);
     }
     catalog.expressions = expressions;
     Ok(catalog)
+}
+
+/// An expression over a table of a schema that the role may not use has no type: the plan would get the blame.
+async fn must_use(connection: &mut PgConnection, probes: &[Probe]) -> Result<(), Failure> {
+    let schemas: Vec<&str> = probes.iter().map(|it| it.table.schema.as_str()).collect();
+    if schemas.is_empty() {
+        return Ok(());
+    }
+    let denied: Vec<(String, String)> = sqlx::query_as(
+        "select nspname::text, format('grant usage on schema %I to %I', nspname, current_user) \
+         from pg_namespace where nspname = any($1) and not has_schema_privilege(oid, 'usage') order by 1",
+    )
+    .bind(schemas)
+    .fetch_all(connection)
+    .await
+    .during("look at the schemas")?;
+    if denied.is_empty() {
+        return Ok(());
+    }
+    let (names, grants): (Vec<String>, Vec<String>) = denied.into_iter().unzip();
+    let words = format!(
+        "the source's role may not use schema {}: {}",
+        names.join(", "),
+        grants.join("; ")
+    );
+    Err(Failure::new(FailureKind::Denied, words))
 }
 
 async fn read_tables(
@@ -139,13 +166,36 @@ async fn read_tables(
     Ok(found)
 }
 
-/// Whether each of these tables has a row.
+/// Whether each of these tables has a row; those that the role may not read count as empty, and are told with
+/// the rights that it lacks.
 pub async fn have_rows(
     connection: &mut PgConnection,
     tables: impl Iterator<Item = &TableName>,
 ) -> Result<Vec<bool>, Failure> {
+    let tables: Vec<&TableName> = tables.collect();
+    let (schemas, names): (Vec<&str>, Vec<&str>) = tables
+        .iter()
+        .map(|table| (table.schema.as_str(), table.name.as_str()))
+        .unzip();
+    let readable: Vec<bool> = sqlx::query_scalar(
+        "select coalesce(has_schema_privilege(n.oid, 'usage') and (has_table_privilege(c.oid, 'select') \
+                         or has_any_column_privilege(c.oid, 'select')), true) \
+         from unnest($1::text[], $2::text[]) with ordinality t(schema, name, at) \
+         left join pg_namespace n on n.nspname = t.schema \
+         left join pg_class c on c.relnamespace = n.oid and c.relname = t.name order by t.at",
+    )
+    .bind(schemas)
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await
+    .during("look whether tables can be read")?;
     let looks: Vec<String> = tables
-        .map(|table| format!("exists (select from {})", table.quoted()))
+        .iter()
+        .zip(readable)
+        .map(|(table, is_readable)| match is_readable {
+            true => format!("exists (select from {})", table.quoted()),
+            false => "false".to_owned(),
+        })
         .collect();
     let sql = format!("select array[{}]::boolean[]", looks.join(", "));
     let rows = fetch_sql(connection, &sql).await;

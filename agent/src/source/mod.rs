@@ -13,5 +13,8 @@ pub mod read;
 pub mod recheck;
 pub mod redact;
 pub mod sample;
+pub mod server;
 pub mod snapshot;
+pub mod survey;
+pub mod taste;
 pub mod tuple;

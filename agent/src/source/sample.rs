@@ -1,5 +1,6 @@
 //! Bounds of partitions from a sample of keys, and how many rows there are.
 
+use proto::domain::compiled::ReadRule;
 use proto::domain::failure::Failure;
 use proto::domain::key::{KeyRange, KeyValue};
 use sqlx::Row;
@@ -41,23 +42,7 @@ pub async fn sample(
 ) -> Result<Sample, Failure> {
     let read = &entity.compiled.read;
     let mut connection = begin(run, read.time_zone.as_deref()).await?;
-    // Pages now, density then: reltuples alone is stale, and -1 where nobody ever analyzed. Of a
-    // partitioned table its partitions.
-    let (pages, estimate): (i64, i64) = sqlx::query_as(
-        "with recursive member(oid) as ( \
-             select $1::regclass::oid \
-             union select i.inhrelid from pg_inherits i join member m on i.inhparent = m.oid) \
-         select coalesce(sum(pg_relation_size(c.oid) / 8192), 0)::bigint, \
-                coalesce(sum(case when c.reltuples > 0 and c.relpages > 0 \
-                     then c.reltuples / c.relpages * (pg_relation_size(c.oid) / 8192.0) \
-                     else pg_relation_size(c.oid) / 100.0 end), 0)::bigint \
-         from pg_class c join member using (oid) where c.relkind in ('r', 'm')",
-    )
-    .bind(read.source.quoted())
-    .fetch_one(&mut connection)
-    .in_time(READ)
-    .await
-    .during("estimate the rows")?;
+    let (pages, estimate) = size(&mut connection, read).await?;
     let mut total = None;
     if estimate < COUNTED {
         let count = read.count_rows(&KeyRange::default(), &run.constants);
@@ -111,6 +96,30 @@ pub async fn sample(
     Ok(found)
 }
 
+/// Pages of a table, and about how many rows they hold.
+pub(super) async fn size(
+    connection: &mut PgConnection,
+    read: &ReadRule,
+) -> Result<(i64, i64), Failure> {
+    // Pages now, density then: reltuples alone is stale, and -1 where nobody ever analyzed. Of a
+    // partitioned table its partitions.
+    sqlx::query_as(
+        "with recursive member(oid) as ( \
+             select $1::regclass::oid \
+             union select i.inhrelid from pg_inherits i join member m on i.inhparent = m.oid) \
+         select coalesce(sum(pg_relation_size(c.oid) / 8192), 0)::bigint, \
+                coalesce(sum(case when c.reltuples > 0 and c.relpages > 0 \
+                     then c.reltuples / c.relpages * (pg_relation_size(c.oid) / 8192.0) \
+                     else pg_relation_size(c.oid) / 100.0 end), 0)::bigint \
+         from pg_class c join member using (oid) where c.relkind in ('r', 'm')",
+    )
+    .bind(read.source.quoted())
+    .fetch_one(connection)
+    .in_time(READ)
+    .await
+    .during("estimate the rows")
+}
+
 /// Which share of a table's pages to look at, in percent, and which share of the rows on them to take.
 fn shares(rows: i64, pages: i64, parts: i64) -> (f64, f64) {
     let (rows, pages, parts) = (rows.max(1) as f64, pages.max(1) as f64, parts as f64);
@@ -119,7 +128,8 @@ fn shares(rows: i64, pages: i64, parts: i64) -> (f64, f64) {
     (of_pages * 100.0, (keys / (rows * of_pages)).min(1.0))
 }
 
-async fn take_keys(
+/// The keys that a SELECT gives.
+pub(super) async fn take_keys(
     connection: &mut PgConnection,
     sql: &str,
     width: usize,
@@ -133,7 +143,7 @@ async fn take_keys(
 }
 
 /// Keys that cut a sorted sample into `parts` equal parts, without repeats.
-fn cut(keys: &[KeyValue], parts: usize) -> Vec<KeyValue> {
+pub(super) fn cut(keys: &[KeyValue], parts: usize) -> Vec<KeyValue> {
     let mut bounds: Vec<KeyValue> = (1..parts)
         .filter_map(|part| keys.get(part * keys.len() / parts).cloned())
         .collect();

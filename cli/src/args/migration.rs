@@ -14,7 +14,7 @@ use super::{WantedState, duration};
 pub enum MigrationCommand {
     /// Check a plan and store it as a new migration, to be started
     Create(CreateArgs),
-    /// Show what a plan comes to: its entities in the order they are copied; nothing is stored
+    /// Preflight: check both databases, show every step and its undoing, try a sample of rows; nothing is stored
     Plan(PlanArgs),
     /// Start a migration
     Start(GoOnArgs),
@@ -55,8 +55,29 @@ pub struct PlanArgs {
     #[arg(short, long, value_name = "PLAN")]
     pub file: PathBuf,
     /// Agents of this region are asked; may be given several times [default: agents of any region]
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", conflicts_with = "local")]
     pub region: Vec<String>,
+    /// Rows of each entity that are taken through its rules, into a table like the target that is gone after; 0: none
+    #[arg(long, value_name = "ROWS", default_value_t = 1000)]
+    pub sample: u32,
+    /// Print the SQL that gives the role of one side the rights that the plan needs, and nothing else
+    #[arg(long, value_name = "SIDE")]
+    pub grants: Option<GrantSide>,
+    /// The role that gets the rights [default: the one of the connection]
+    #[arg(long, value_name = "ROLE", requires = "grants")]
+    pub role: Option<String>,
+    /// Look from this machine, with its configured connections, instead of asking a controller
+    #[arg(long)]
+    pub local: bool,
+}
+
+/// Whose rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum GrantSide {
+    /// Those of the role that reads
+    Source,
+    /// Those of the role that writes
+    Destination,
 }
 
 /// `drover migration start`.

@@ -34,8 +34,8 @@ pub use lists::{
 pub use local::LocalArgs;
 pub use mapping::{LookupArgs, MappingCommand, ReverseArgs};
 pub use migration::{
-    CreateArgs, DeleteArgs, GetArgs, GoOnArgs, ListArgs, MigrationCommand, PatienceArgs, PauseArgs,
-    PlanArgs, ResumeArgs, WaitArgs, WatchArgs,
+    CreateArgs, DeleteArgs, GetArgs, GoOnArgs, GrantSide, ListArgs, MigrationCommand, PatienceArgs,
+    PauseArgs, PlanArgs, ResumeArgs, WaitArgs, WatchArgs,
 };
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};

@@ -18,6 +18,8 @@ pub mod run;
 mod stored_rules;
 mod validation;
 
+pub use migration::Planned;
+
 use crate::args::{
     BatchCommand, CheckpointCommand, Command, EntityCommand, ErrorCommand, MappingCommand,
     RulesCommand,

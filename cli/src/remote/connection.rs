@@ -85,6 +85,17 @@ impl Connection {
         self.ask(ask, message, send).await
     }
 
+    /// A question whose answer takes its time: so long where `--timeout` is shorter.
+    pub fn patient(&self, method: &'static str, within: Duration) -> Ask {
+        let within = within.max(self.settings.timeout);
+        Ask {
+            method,
+            within,
+            each: within,
+            is_stream: false,
+        }
+    }
+
     /// What a stream is opened with: the first time within `--timeout`, again for much longer.
     pub fn stream(&self, method: &'static str, is_again: bool) -> Ask {
         let within = match is_again {

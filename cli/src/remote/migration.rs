@@ -1,5 +1,9 @@
 //! Migrations: created, told what to do, looked at.
 
+use std::time::Duration;
+
+use controller::preflight::Asked;
+use proto::domain::preflight::Preflight;
 use proto::domain::record::MigrationOrchestration;
 use proto::pb;
 use proto::pb::migration_service_client::MigrationServiceClient;
@@ -8,8 +12,12 @@ use tonic::transport::Channel;
 use super::page::{Listed, pages};
 use super::watch::Watch;
 use super::{ANSWER_LIMIT, Remote, record, records, unreadable};
+use crate::command::Planned;
 use crate::render::record::PlannedEntity;
 use crate::stop::Stop;
+
+/// A preflight reads and tries rows: it may take longer than other questions.
+const PLAN_WITHIN: Duration = Duration::from_secs(600);
 
 /// What a plan that was checked comes to.
 #[derive(Debug, serde::Serialize)]
@@ -72,21 +80,36 @@ impl Remote {
             .await
     }
 
-    /// What a plan comes to: its name and its entities in order.
+    /// What a plan comes to, and its preflight.
     pub async fn plan(
         &self,
         plan: String,
         regions: Vec<String>,
-    ) -> Result<(String, Vec<PlannedEntity>), Stop> {
-        let request = pb::PlanMigrationRequest { plan, regions };
+        asked: &Asked,
+    ) -> Result<Planned, Stop> {
+        let request = pb::PlanMigrationRequest {
+            plan,
+            regions,
+            sample_rows: asked.sample_rows,
+            source_role: asked.grantees.source.clone().unwrap_or_default(),
+            destination_role: asked.grantees.destination.clone().unwrap_or_default(),
+        };
+        let ask = self.connection.patient("PlanMigration", PLAN_WITHIN);
         let answer = self
             .connection
-            .call("PlanMigration", request, |channel, request| async move {
+            .ask(ask, request, |channel, request| async move {
                 client(channel).plan_migration(request).await
             })
             .await?;
-        let entities = answer.entities.into_iter().map(planned);
-        Ok((answer.name, entities.collect()))
+        let preflight = answer
+            .preflight
+            .ok_or_else(|| unreadable("it has no preflight"))?;
+        Ok(Planned {
+            name: answer.name,
+            entities: answer.entities.into_iter().map(planned).collect(),
+            preflight: Preflight::try_from(preflight)
+                .map_err(|error| unreadable(&error.to_string()))?,
+        })
     }
 
     /// Starts a pending migration.

@@ -4,6 +4,7 @@ pub mod details;
 pub mod explanation;
 pub mod human;
 pub mod migration;
+pub mod preflight;
 pub mod record;
 pub mod table;
 

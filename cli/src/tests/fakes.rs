@@ -74,6 +74,7 @@ impl MigrationService for Script {
         Ok(Response::new(pb::PlanMigrationResponse {
             name: "clinic".to_owned(),
             entities: vec![entity],
+            preflight: Some(proto::domain::preflight::Preflight::default().into()),
         }))
     }
 

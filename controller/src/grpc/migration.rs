@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use futures::Stream;
+use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{FailureKind, policy};
 use proto::domain::key::{KeyRange, RunConstants};
+use proto::domain::preflight::{Grantees, Preflight};
 use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
@@ -19,6 +21,7 @@ use uuid::Uuid;
 use super::page::Page;
 use super::{Gate, status, watch};
 use crate::commands::{Asked, Checked};
+use crate::preflight;
 use crate::store::CommandCall;
 
 /// gRPC metadata in which clients say who they are, until they are authenticated.
@@ -67,11 +70,16 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let realm = self.realm().await?;
         let body = request.into_inner();
         let regions = body.regions.into_iter().collect();
-        let checked = realm
-            .check_plan(&body.plan, regions)
-            .await
-            .map_err(status::of_command)?;
-        Ok(Response::new(planned(&checked)))
+        let asked = preflight::Asked {
+            sample_rows: body.sample_rows,
+            grantees: Grantees {
+                source: given(body.source_role),
+                destination: given(body.destination_role),
+            },
+        };
+        let found = realm.preflight(&body.plan, regions, &asked).await;
+        let (compiled, preflight) = found.map_err(status::of_command)?;
+        Ok(Response::new(planned(&compiled, preflight)))
     }
 
     async fn start_migration(
@@ -280,14 +288,14 @@ fn pending(checked: &Checked) -> pb::MigrationOrchestration {
     }
 }
 
-fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
+fn planned(compiled: &CompiledPlan, preflight: Preflight) -> pb::PlanMigrationResponse {
     // What only a run knows shows as its name.
     let constants = RunConstants {
         now: "now".to_owned(),
         migration_id: "migration_id".to_owned(),
     };
     let entities = (1..)
-        .zip(&checked.compiled.entities)
+        .zip(&compiled.entities)
         .map(|(dependency_order, entity)| pb::PlannedEntity {
             entity: entity.entity.clone(),
             entity_name: entity.read.source.to_string(),
@@ -299,8 +307,9 @@ fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
             select_sql: entity.read.select(&KeyRange::default(), &constants),
         });
     pb::PlanMigrationResponse {
-        name: checked.compiled.name.clone(),
+        name: compiled.name.clone(),
         entities: entities.collect(),
+        preflight: Some(preflight.into()),
     }
 }
 

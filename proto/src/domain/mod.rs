@@ -15,6 +15,7 @@ pub mod id;
 pub mod json_rows;
 pub mod key;
 pub mod plan;
+pub mod preflight;
 pub mod record;
 mod reread;
 pub mod rules;

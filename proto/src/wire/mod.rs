@@ -15,6 +15,7 @@ mod event;
 mod json;
 mod mapping;
 mod migration;
+mod preflight;
 mod rules;
 mod schema_change;
 pub mod status;

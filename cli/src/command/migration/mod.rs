@@ -3,8 +3,11 @@
 mod create;
 mod delete;
 mod go_on;
+mod plan;
 mod read;
 mod watch;
+
+pub use plan::Planned;
 
 use crate::args::MigrationCommand;
 use crate::context::Context;
@@ -15,7 +18,7 @@ use crate::stop::Stop;
 pub async fn run(context: &Context, command: MigrationCommand) -> Result<Code, Stop> {
     match command {
         MigrationCommand::Create(args) => create::create(context, args).await,
-        MigrationCommand::Plan(args) => create::plan(context, args).await,
+        MigrationCommand::Plan(args) => Box::pin(plan::plan(context, args)).await,
         MigrationCommand::Start(args) => go_on::start(context, args).await,
         MigrationCommand::List(args) => read::list(context, &args).await,
         MigrationCommand::Get(args) => read::get(context, &args).await,

@@ -1,6 +1,8 @@
 //! An entity of a plan that was checked and not stored.
 
 use chrono::{DateTime, Utc};
+use proto::domain::compiled::CompiledPlan;
+use proto::domain::key::{KeyRange, RunConstants};
 use serde::Serialize;
 
 use crate::render::{Column, Row, human, left, right};
@@ -24,6 +26,29 @@ pub struct PlannedEntity {
     pub entity_hash: String,
     /// The SELECT that reads it.
     pub select_sql: String,
+}
+
+impl PlannedEntity {
+    /// Those of a plan that was compiled on this machine.
+    pub fn all(plan: &CompiledPlan) -> Vec<Self> {
+        // What only a run knows shows as its name.
+        let constants = RunConstants {
+            now: "now".to_owned(),
+            migration_id: "migration_id".to_owned(),
+        };
+        let entities = (1..).zip(&plan.entities);
+        let entities = entities.map(|(dependency_order, entity)| Self {
+            entity: entity.entity.clone(),
+            entity_name: entity.read.source.to_string(),
+            target_entity: entity.destination.to_string(),
+            dependency_order,
+            dependency_entities: entity.dependencies.clone(),
+            is_active: entity.is_active,
+            entity_hash: entity.hash.clone(),
+            select_sql: entity.read.select(&KeyRange::default(), &constants),
+        });
+        entities.collect()
+    }
 }
 
 impl Row for PlannedEntity {

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::catalog::{Catalog, Probe, TableName};
 use crate::domain::compiled::CompiledPlan;
 use crate::domain::key::{KeyRange, KeyValue};
+use crate::domain::preflight::{Facts, Trial, TrialAsk};
 use crate::domain::record::MigrationMapping;
 
 /// A query with its number and deadline.
@@ -54,6 +55,15 @@ pub enum Query {
     },
     /// Prepares every SELECT without running it, and checks that row level security hides nothing.
     CheckPlan(Box<CompiledPlan>),
+    /// What is to be known of both databases before the plan is run; nothing is judged, nothing written.
+    Preflight {
+        /// The plan.
+        plan: Box<CompiledPlan>,
+        /// Only what every start looks at: servers, sessions, rights.
+        is_quick: bool,
+    },
+    /// Takes a sample of an entity's rows through its rules into a table like the target that is gone after.
+    TryRows(Box<TrialAsk>),
     /// What the destination's `drover` schema knows of a migration of that name.
     ReadState {
         /// The plan's name.
@@ -207,6 +217,10 @@ pub enum QueryAnswer {
     Catalog(Catalog),
     /// To `CheckPlan`: problems as (entity, words); empty when all is well.
     PlanProblems(Vec<(String, String)>),
+    /// To `Preflight`.
+    Facts(Box<Facts>),
+    /// To `TryRows`.
+    Tried(Trial),
     /// To `ReadState` and `Prepare`: none where the destination knows nothing.
     State(Option<Box<DestinationState>>),
     /// To `HoldSnapshot` and `ShareSnapshot`.

@@ -102,6 +102,8 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::Identify => "identify",
         Query::ReadCatalog { .. } => "read catalog",
         Query::CheckPlan(_) => "check plan",
+        Query::Preflight { .. } => "preflight",
+        Query::TryRows(_) => "try rows",
         Query::ReadState { .. } => "read state",
         Query::Prepare(_) => "prepare",
         Query::HoldSnapshot { .. } => "hold snapshot",

@@ -9,6 +9,7 @@ use crate::domain::compile::tests::clinic;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::frame::*;
 use crate::domain::key::{KeyRange, KeyValue};
+use crate::domain::preflight::{Trial, TrialAsk};
 use crate::domain::record::samples::migration_mapping;
 
 pub(super) const MIGRATION: Uuid = Uuid::from_u128(0x51);
@@ -170,6 +171,15 @@ pub(super) fn queries() -> Vec<Query> {
             )],
         },
         Query::CheckPlan(Box::new(clinic())),
+        Query::Preflight {
+            plan: Box::new(clinic()),
+            is_quick: true,
+        },
+        Query::TryRows(Box::new(TrialAsk {
+            plan: clinic(),
+            entity: entity(),
+            rows: 1000,
+        })),
         Query::ReadState { name: entity() },
         Query::Prepare(Box::new(PrepareOrder {
             migration_id: MIGRATION,
@@ -268,6 +278,8 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         },
         QueryAnswer::Catalog(Catalog::default()),
         QueryAnswer::PlanProblems(vec![("offices".to_owned(), "no table".to_owned())]),
+        QueryAnswer::Facts(Box::default()),
+        QueryAnswer::Tried(Trial::default()),
         QueryAnswer::State(None),
         QueryAnswer::State(Some(Box::new(state))),
         QueryAnswer::Snapshot(HeldSnapshot {
