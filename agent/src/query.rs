@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
+use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state, undo};
 use crate::source::{catalog, check, frozen, sample};
 
 impl Desk {
@@ -173,6 +173,15 @@ impl Desk {
                 seal::seal(&mut connection, &partitions, attempt, token).await?;
                 destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::Done)
+            }
+            Query::Undo(order) => undo::undo(destination, of_run()?, *order)
+                .await
+                .map(|answer| QueryAnswer::Undone(Box::new(answer))),
+            Query::Uninstall => {
+                let mut connection = open(destination, Purpose::Build).await?;
+                let needed_by = undo::uninstall::uninstall(&mut connection).await?;
+                destination.give_back(Purpose::Build, connection).await;
+                Ok(QueryAnswer::Uninstalled { needed_by })
             }
             Query::LookupMapping {
                 migration_id,

@@ -32,12 +32,23 @@ pub struct Droppable {
     pub create_sql: Vec<String>,
     /// SELECT of `tableoid` and `ctid` of the rows that it would refuse.
     pub breach_sql: Option<String>,
+    /// Of a foreign key: its columns.
+    pub fk_columns: Option<Vec<String>>,
+    /// Schema of the table it points at.
+    pub fk_schema: Option<String>,
+    /// The table it points at.
+    pub fk_table: Option<String>,
+    /// The columns there.
+    pub fk_parent_columns: Option<Vec<String>>,
+    /// What follows when a row there is deleted (`pg_constraint.confdeltype`).
+    pub fk_on_delete: Option<String>,
 }
 
 /// The tables of a migration, each once: several entities may write one.
 const TARGETS: &str = r"(
     select min(entity_no) as entity_no, destination_schema, destination_table, bool_and(is_rebuilt) as is_rebuilt
-    from drover.entity where migration_id = $1 group by destination_schema, destination_table)";
+    from drover.entity join drover.migration m using (migration_id, attempt)
+    where migration_id = $1 group by destination_schema, destination_table)";
 
 /// Foreign keys whose rows come later, or are settled later: of a table to itself, and within a knot.
 const LATE: &str = r"(c.confrelid = c.conrelid or exists (
@@ -70,10 +81,17 @@ select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.re
                          c.confrelid::regclass, string_agg(format('p.%I = c.%I', b.attname, a.attname), ' and '))
            from unnest(c.conkey, c.confkey) k(here, there)
            join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
-           join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there) end as breach_sql
+           join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there) end as breach_sql,
+       (select array_agg(a.attname::text order by k.at) from unnest(c.conkey) with ordinality k(num, at)
+        join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.num) as fk_columns,
+       rn.nspname::text as fk_schema, r.relname::text as fk_table,
+       (select array_agg(a.attname::text order by k.at) from unnest(c.confkey) with ordinality k(num, at)
+        join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.num) as fk_parent_columns,
+       c.confdeltype::text as fk_on_delete
 from pg_constraint c
 join pg_class t on t.oid = c.conrelid
 join pg_class r on r.oid = c.confrelid
+join pg_namespace rn on rn.oid = r.relnamespace
 join pg_namespace n on n.oid = t.relnamespace
 join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
 where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or $late)
@@ -130,7 +148,9 @@ select e.entity_no,
                              case when pg_get_indexdef(i.oid) !~ 'NULLS NOT DISTINCT'
                                   then string_agg(format('(%s) is not null', k.sql), ' and ' order by k.at) end), ''))
            from (select at, pg_get_indexdef(i.oid, at, true) as sql from generate_series(1, x.indnkeyatts::integer) at) k
-       ) end as breach_sql
+       ) end as breach_sql,
+       null::text[] as fk_columns, null::text as fk_schema, null::text as fk_table,
+       null::text[] as fk_parent_columns, null::text as fk_on_delete
 from pg_index x
 join pg_class i on i.oid = x.indexrelid
 join pg_class t on t.oid = x.indrelid
@@ -157,15 +177,27 @@ pub async fn inventory(
     connection: &mut PgConnection,
     migration_id: Uuid,
 ) -> Result<Vec<Droppable>, Failure> {
-    let mut found: Vec<Droppable> = Vec::new();
-    for sql in [FOREIGN_KEYS, KEYS] {
-        let part: Vec<Droppable> =
-            sqlx::query_as(&sql.replace("$targets", TARGETS).replace("$late", LATE))
-                .bind(migration_id)
-                .fetch_all(&mut *connection)
-                .await
-                .during("list keys and indexes")?;
-        found.extend(part);
-    }
+    let mut found = foreign_keys(connection, migration_id).await?;
+    found.extend(list(connection, migration_id, KEYS).await?);
     Ok(found)
+}
+
+/// The foreign keys among them.
+pub async fn foreign_keys(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<Vec<Droppable>, Failure> {
+    list(connection, migration_id, FOREIGN_KEYS).await
+}
+
+async fn list(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+    sql: &str,
+) -> Result<Vec<Droppable>, Failure> {
+    sqlx::query_as(&sql.replace("$targets", TARGETS).replace("$late", LATE))
+        .bind(migration_id)
+        .fetch_all(connection)
+        .await
+        .during("list keys and indexes")
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open, run_sql};
 use crate::failure::{During, from_sqlx};
 use crate::pool::Server;
+use crate::sink::start_state;
 use crate::source::catalog::have_rows;
 use crate::transform::map_entry::KeyShape;
 
@@ -93,7 +94,13 @@ pub async fn record_start(
         .during("record the start state")?;
     sqlx::query(
         "insert into drover.migration (migration_id, name, namespace, attempt, run_now, source, destination) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (migration_id) do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7) \
+         on conflict (migration_id) do update \
+         set attempt = excluded.attempt, run_now = excluded.run_now, is_finished = false, snapshot = null, \
+             source_activity = null \
+         where excluded.attempt > 1 and excluded.attempt >= migration.attempt \
+           and not exists (select from drover.partition p join drover.entity e using (entity_no) \
+                           where e.migration_id = excluded.migration_id and p.attempt = excluded.attempt)",
     )
     .bind(order.migration_id)
     .bind(&order.plan.name)
@@ -116,12 +123,15 @@ async fn record_entities(
     connection: &mut PgConnection,
     order: &PrepareOrder,
 ) -> Result<(), Failure> {
-    let known: Vec<(String, String)> =
-        sqlx::query_as("select entity, entity_hash from drover.entity where migration_id = $1")
-            .bind(order.migration_id)
-            .fetch_all(&mut *connection)
-            .await
-            .during("read the start state")?;
+    // What was recorded for an earlier attempt, or was undone since, is recorded anew.
+    let known: Vec<(String, String)> = sqlx::query_as(
+        "select entity, entity_hash from drover.entity where migration_id = $1 and attempt = $2",
+    )
+    .bind(order.migration_id)
+    .bind(order.attempt)
+    .fetch_all(&mut *connection)
+    .await
+    .during("read the start state")?;
     let known: HashMap<String, String> = known.into_iter().collect();
     let mut new = Vec::new();
     for entity in order.plan.entities.iter().filter(|entity| entity.is_active) {
@@ -135,15 +145,10 @@ async fn record_entities(
     let had_rows = have_rows(connection, tables).await?;
     for (entity, had_rows) in new.into_iter().zip(had_rows) {
         record_entity(connection, order, entity, had_rows).await?;
+        let run = (order.migration_id, order.attempt);
+        start_state::record(connection, run, (&entity.destination, had_rows)).await?;
     }
-    sqlx::query(
-        "select drover.create_id_map(entity_no) from drover.entity where migration_id = $1 order by entity_no",
-    )
-    .bind(order.migration_id)
-    .execute(connection)
-    .await
-    .map(drop)
-    .during("make the id maps")
+    Ok(())
 }
 
 async fn record_entity(
@@ -157,12 +162,20 @@ async fn record_entity(
         ConstraintMode::Rebuild => true,
         ConstraintMode::Keep => false,
     };
-    sqlx::query(
+    let entity_no: i32 = sqlx::query_scalar(
         "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
-             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents) \
+             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents, attempt) \
          select $1, $2, $3, case when exists (select from drover.entity e where e.migration_id = $1 \
-                                              and e.source_table = $4) then $4 || '#' || $2 else $4 end, \
-                $5, $6, $7, $8, $9, $10, $11, $12",
+                                              and e.attempt = $13 and e.source_table = $4) \
+                            then $4 || '#' || $2 else $4 end, \
+                $5, $6, $7, $8, $9, $10, $11, $12, $13 \
+         on conflict (migration_id, entity) do update \
+         set entity_type = excluded.entity_type, source_table = excluded.source_table, \
+             destination_schema = excluded.destination_schema, destination_table = excluded.destination_table, \
+             entity_hash = excluded.entity_hash, id_kind = excluded.id_kind, key_shape = excluded.key_shape, \
+             is_rebuilt = excluded.is_rebuilt, had_rows = excluded.had_rows, late_parents = excluded.late_parents, \
+             attempt = excluded.attempt \
+         returning entity_no",
     )
     .bind(order.migration_id)
     .bind(&entity.entity)
@@ -176,10 +189,17 @@ async fn record_entity(
     .bind(is_rebuilt)
     .bind(had_rows)
     .bind(late_parents(entity))
-    .execute(connection)
+    .bind(order.attempt)
+    .fetch_one(&mut *connection)
     .await
-    .map(drop)
-    .during("record the start state")
+    .during("record the start state")?;
+    // Mappings of an earlier attempt are void: they leave before the first row.
+    sqlx::query("select drover.renew_id_map($1)")
+        .bind(entity_no)
+        .execute(connection)
+        .await
+        .map(drop)
+        .during("make the id maps")
 }
 
 /// Entities whose rows may come, or go, after those that refer to them.

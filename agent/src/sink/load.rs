@@ -1,5 +1,6 @@
 //! Begins the load: stores the partitions and drops what is rebuilt after it, in one transaction.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
@@ -67,24 +68,43 @@ async fn try_begin(
         .execute(&mut *connection)
         .await
         .during("begin the load")?;
+    let ids: Vec<Uuid> = partitions.iter().map(|it| it.partition_id).collect();
     let has_begun: bool = sqlx::query_scalar(
-        "select exists (select from drover.partition p join drover.entity e using (entity_no) \
-                        where e.migration_id = $1 and p.attempt = $2)",
+        "select exists (select from drover.partition where partition_id = any($1))",
     )
-    .bind(migration_id)
-    .bind(attempt)
+    .bind(&ids)
     .fetch_one(&mut *connection)
     .await
     .during("begin the load")?;
     if !has_begun {
         insert_partitions(connection, migration_id, attempt, partitions).await?;
-        let objects = inventory(connection, migration_id).await?;
+        let mut objects = inventory(connection, migration_id).await?;
+        let begun = tables_of(connection, &ids).await?;
+        objects.retain(|object| {
+            begun.contains(&(object.table_schema.clone(), object.table_name.clone()))
+        });
         drop_objects(connection, migration_id, attempt, &objects).await?;
     }
     run_sql(connection, "commit")
         .await
         .map(drop)
         .during("begin the load")
+}
+
+/// Tables that partitions are written to.
+async fn tables_of(
+    connection: &mut PgConnection,
+    partitions: &[Uuid],
+) -> Result<HashSet<(String, String)>, Failure> {
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "select distinct e.destination_schema, e.destination_table \
+         from drover.partition p join drover.entity e using (entity_no) where p.partition_id = any($1)",
+    )
+    .bind(partitions)
+    .fetch_all(connection)
+    .await
+    .during("list the tables of the load")?;
+    Ok(found.into_iter().collect())
 }
 
 async fn insert_partitions(
@@ -108,10 +128,10 @@ async fn insert_partitions(
         })
         .collect();
     sqlx::query(
-        "insert into drover.partition (partition_id, entity_no, attempt, number, after, upto, entity_hash) \
-         select partition_id, entity_no, $2, number, after, upto, entity_hash \
+        "insert into drover.partition (partition_id, entity_no, attempt, round, number, after, upto, entity_hash) \
+         select p.partition_id, entity_no, $2, e.round, p.number, p.after, p.upto, p.entity_hash \
          from jsonb_to_recordset($1) as p (partition_id uuid, entity_no integer, number integer, \
-             after jsonb, upto jsonb, entity_hash text)",
+             after jsonb, upto jsonb, entity_hash text) join drover.entity e using (entity_no)",
     )
     .bind(Json(rows))
     .bind(attempt)
@@ -122,7 +142,7 @@ async fn insert_partitions(
 }
 
 /// Journals every definition and drops the objects, in this order.
-async fn drop_objects(
+pub(super) async fn drop_objects(
     connection: &mut PgConnection,
     migration_id: Uuid,
     attempt: i32,
@@ -130,12 +150,14 @@ async fn drop_objects(
 ) -> Result<(), Failure> {
     sqlx::query(
         "insert into drover.ddl (migration_id, entity_no, attempt, kind, table_schema, table_name, object_name, \
-             drop_sql, create_sql, key_columns, breach_sql) \
+             drop_sql, create_sql, key_columns, breach_sql, fk_columns, fk_schema, fk_table, fk_parent_columns, \
+             fk_on_delete) \
          select $2, o.entity_no, $3, o.kind, o.table_schema, o.table_name, o.object_name, o.drop_sql, o.create_sql, \
-                o.key_columns, o.breach_sql \
+                o.key_columns, o.breach_sql, o.fk_columns, o.fk_schema, o.fk_table, o.fk_parent_columns, o.fk_on_delete \
          from jsonb_array_elements($1) with ordinality a (object, at) \
          cross join lateral jsonb_to_record(a.object) as o (entity_no integer, kind text, table_schema text, \
-             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[], breach_sql text) \
+             table_name text, object_name text, drop_sql text, create_sql text[], key_columns text[], breach_sql text, fk_columns text[], \
+             fk_schema text, fk_table text, fk_parent_columns text[], fk_on_delete text) \
          order by a.at",
     )
     .bind(Json(objects))

@@ -19,5 +19,7 @@ pub mod seal;
 pub mod sequences;
 pub mod settle;
 pub mod stage;
+pub mod start_state;
 pub mod state;
+pub mod undo;
 pub mod write;

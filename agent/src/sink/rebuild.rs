@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use futures::{TryStreamExt, stream};
-use proto::domain::catalog::{quote_ident, quote_literal};
+use proto::domain::catalog::{TableName, quote_ident, quote_literal};
 use proto::domain::failure::{Failure, FailureKind};
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
@@ -124,6 +124,41 @@ pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
             FailureKind::Internal,
             format!("{left} definitions are still to be put back"),
         ));
+    }
+    Ok(())
+}
+
+/// Puts back everything that is still away, of some tables or of all of the migration's: keys and indexes first.
+///
+/// # Errors
+/// `ConstraintBroken` where a row is in the way.
+pub async fn put_back(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+    tables: &[TableName],
+) -> Result<(), Failure> {
+    let is_meant = |object: &Journalled| {
+        let is_of = |table: &TableName| {
+            table.schema == object.table_schema && table.name == object.table_name
+        };
+        tables.is_empty() || tables.iter().any(is_of)
+    };
+    let keys: Vec<Journalled> = sqlx::query_as(
+        "select ddl_id, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
+         where migration_id = $1 and state = 'dropped' and kind <> 'foreign_key' order by ddl_id",
+    )
+    .bind(migration_id)
+    .fetch_all(&mut *connection)
+    .await
+    .during("read the definitions to put back")?;
+    for object in keys.iter().filter(|object| is_meant(object)) {
+        restore(connection, object, &object.create_sql).await?;
+    }
+    let references = foreign_keys(connection, migration_id).await?;
+    for object in references.iter().filter(|object| is_meant(object)) {
+        add_not_valid(connection, object).await?;
+        let rest = object.create_sql.get(1..).unwrap_or_default();
+        restore(connection, object, rest).await?;
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ async fn members(
 ) -> Result<Vec<Member>, Failure> {
     let mut known: Vec<(String, Uuid)> = sqlx::query_as(
         "select e.entity, p.partition_id from drover.partition p join drover.entity e using (entity_no) \
-         where e.migration_id = $1 and p.attempt = $2 and p.number = -1 and e.entity = any($3)",
+         where e.migration_id = $1 and p.attempt = $2 and p.round = e.round and p.number = -1 and e.entity = any($3)",
     )
     .bind(run.order.migration_id)
     .bind(run.order.attempt)

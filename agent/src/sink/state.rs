@@ -45,8 +45,17 @@ pub async fn read_state(
     let Some((migration_id, attempt, run_now, source, destination, is_finished)) = row else {
         return Ok(None);
     };
+    // What was undone is void: it may come back by other rules.
     let entity_hashes = sqlx::query_as(
-        "select entity, entity_hash from drover.entity where migration_id = $1 order by entity_no",
+        "select entity, entity_hash from drover.entity where migration_id = $1 and attempt = $2 order by entity_no",
+    )
+    .bind(migration_id)
+    .bind(attempt)
+    .fetch_all(&mut *connection)
+    .await
+    .during("read the migration's state")?;
+    let rounds = sqlx::query_as(
+        "select entity, round from drover.entity where migration_id = $1 and round > 0 order by entity_no",
     )
     .bind(migration_id)
     .fetch_all(&mut *connection)
@@ -64,6 +73,7 @@ pub async fn read_state(
         destination: destination.0,
         entity_hashes,
         is_finished,
+        rounds,
         highest_token,
         partitions: read_partitions(connection, migration_id, attempt).await?,
     }))
@@ -79,7 +89,7 @@ async fn read_partitions(
                 p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
                 p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
          from drover.partition p join drover.entity e using (entity_no) \
-         where e.migration_id = $1 and p.attempt = $2 order by e.entity_no, p.number",
+         where e.migration_id = $1 and p.attempt = $2 and p.round = e.round order by e.entity_no, p.number",
     )
     .bind(migration_id)
     .bind(attempt)
@@ -156,7 +166,8 @@ pub async fn finish(connection: &mut PgConnection, migration_id: Uuid) -> Result
     let finished = sqlx::query(
         "update drover.migration m set is_finished = true where m.migration_id = $1 \
          and not exists (select from drover.partition p join drover.entity e using (entity_no) \
-                         where e.migration_id = m.migration_id and p.attempt = m.attempt and not p.done) \
+                         where e.migration_id = m.migration_id and p.attempt = m.attempt and p.round = e.round \
+                           and not p.done) \
          and not exists (select from drover.ddl d where d.migration_id = m.migration_id and d.state = 'dropped')",
     )
     .bind(migration_id)

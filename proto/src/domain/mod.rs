@@ -18,3 +18,4 @@ pub mod record;
 pub mod rules;
 pub mod state;
 pub mod token;
+pub mod undo;
