@@ -20,6 +20,7 @@ mod metadata_store;
 mod model;
 mod partitions;
 mod pool;
+mod rollback;
 mod rules;
 mod runs;
 mod silence;

@@ -63,11 +63,20 @@ async fn try_begin(
     .await
     .during("begin the load")?;
     // Two controllers cannot both begin: the row lock orders them.
-    sqlx::query("select from drover.migration where migration_id = $1 for update")
-        .bind(migration_id)
-        .execute(&mut *connection)
-        .await
-        .during("begin the load")?;
+    let found: Option<i32> = sqlx::query_scalar(
+        "select attempt from drover.migration where migration_id = $1 for update",
+    )
+    .bind(migration_id)
+    .fetch_optional(&mut *connection)
+    .await
+    .during("begin the load")?;
+    if found != Some(attempt) {
+        run_sql(connection, "rollback").await.during("roll back")?;
+        return Err(Failure::new(
+            FailureKind::Fenced,
+            "the attempt that was to be begun was rolled back meanwhile",
+        ));
+    }
     let ids: Vec<Uuid> = partitions.iter().map(|it| it.partition_id).collect();
     let has_begun: bool = sqlx::query_scalar(
         "select exists (select from drover.partition where partition_id = any($1))",

@@ -251,9 +251,13 @@ impl StartSequence {
             quote_ident(&self.column_name),
             self.last_value
         );
-        let rows = fetch_sql(connection, &sql).await.during("look for rows of a sequence")?;
+        let rows = fetch_sql(connection, &sql)
+            .await
+            .during("look for rows of a sequence")?;
         let is_used = rows.first().map(|row| row.try_get(0)).transpose();
-        Ok(is_used.during("look for rows of a sequence")?.unwrap_or(false))
+        Ok(is_used
+            .during("look for rows of a sequence")?
+            .unwrap_or(false))
     }
 
     /// Sets it back.

@@ -48,7 +48,7 @@ pub struct UndoScope {
 }
 
 /// An entity whose rows are taken back, as far as that needs its rules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UndoTarget {
     /// The entity.
     pub entity: String,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::undo::{UndoAnswer, UndoOrder};
+use proto::domain::undo::{ConflictPolicy, UndoAnswer, UndoOrder};
 use proto::runtime::backoff::Backoff;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -27,21 +27,32 @@ pub async fn begin(
     (run, order): ((Uuid, i32), &UndoOrder),
 ) -> Result<UndoAnswer, Failure> {
     seal(connection, sites, (run, order.token)).await?;
-    run_sql(&mut *connection, "begin").await.during("look for conflicts")?;
+    run_sql(&mut *connection, "begin")
+        .await
+        .during("look for conflicts")?;
     forget_conflicts(connection, sites).await?;
-    let survey = survey(connection, sites, KEPT).await?;
-    run_sql(&mut *connection, "commit").await.during("look for conflicts")?;
+    let survey = survey(connection, sites, (KEPT, order.conflicts)).await?;
+    run_sql(&mut *connection, "commit")
+        .await
+        .during("look for conflicts")?;
     let is_blocked = survey.is_blocked(order.conflicts);
+    // Kept rows keep what they refer to; forced ones need their foreign keys' own rules.
+    let held = match order.conflicts {
+        Some(ConflictPolicy::Force) => &survey.held[..],
+        Some(ConflictPolicy::Keep) | None => &[],
+    };
     let mut left = Vec::new();
     if !is_blocked {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let mut tries = 0;
-        while let Err(failure) = loosen(connection, sites, (run, &survey.held)).await {
+        while let Err(failure) = loosen(connection, sites, (run, held)).await {
             if failure.kind != FailureKind::Busy || tries >= LOCK_ATTEMPTS {
                 return Err(failure);
             }
             tries += 1;
-            run_sql(&mut *connection, "rollback").await.during("roll back")?;
+            run_sql(&mut *connection, "rollback")
+                .await
+                .during("roll back")?;
             tokio::time::sleep(backoff.delay(tries, rand::random())).await;
         }
         for site in sites {
@@ -120,9 +131,12 @@ async fn loosen(
 }
 
 fn is_loosened(object: &Droppable, sites: &[Site], held: &[Reference]) -> bool {
-    let is_of = |schema: &str, name: &str| object.table_schema == schema && object.table_name == name;
-    sites.iter().any(|site| is_of(&site.table.schema, &site.table.name))
-        && !held
-            .iter()
-            .any(|held| held.name == object.object_name && is_of(&held.child.schema, &held.child.name))
+    let is_of =
+        |schema: &str, name: &str| object.table_schema == schema && object.table_name == name;
+    sites
+        .iter()
+        .any(|site| is_of(&site.table.schema, &site.table.name))
+        && !held.iter().any(|held| {
+            held.name == object.object_name && is_of(&held.child.schema, &held.child.name)
+        })
 }

@@ -36,7 +36,7 @@ pub async fn effects(
     )
     .await
     .during(LOOKING)?;
-    let survey = survey(connection, sites, FOUND).await?;
+    let survey = survey(connection, sites, (FOUND, policy)).await?;
     let mut effects = Vec::new();
     for site in sites {
         let counted = rows(connection, site, policy).await?;
@@ -48,7 +48,10 @@ pub async fn effects(
             rows_to_delete: counted.rows_to_delete,
             rows_to_restore: images(connection, site, policy).await?,
             rows_gone: counted.rows_gone,
-            conflicts: conflicts.filter(|it| it.entity == site.entity).cloned().collect(),
+            conflicts: conflicts
+                .filter(|it| it.entity == site.entity)
+                .cloned()
+                .collect(),
             constraints: dropped(connection, site).await?,
             sequences: moved(connection, site, sites).await?,
         });
@@ -165,7 +168,9 @@ async fn moved(
             continue;
         }
         let writers = sites.iter().filter(|it| it.table == site.table);
-        let kept: Vec<String> = writers.map(|it| format!(" or not {}", it.is_free(FOUND))).collect();
+        let kept: Vec<String> = writers
+            .map(|it| format!(" or not {}", it.is_free(FOUND)))
+            .collect();
         let stays = format!("(t.xmin not in {}{})", site.ours(), kept.concat());
         if !sequence.is_used(connection, &stays).await? {
             moved.push(sequence.sequence_sql.clone());

@@ -188,6 +188,36 @@ fn comparison(
     }
 }
 
+/// A load that began meanwhile, asked by a controller of before, has dropped definitions: look again.
+async fn still_closed(
+    connection: &mut PgConnection,
+    (migration_id, attempt): (Uuid, i32),
+    is_partial: bool,
+) -> Result<(), Failure> {
+    let is_at: bool = sqlx::query_scalar(
+        "select attempt = $2 from drover.migration where migration_id = $1 for update",
+    )
+    .bind(migration_id)
+    .bind(attempt)
+    .fetch_one(&mut *connection)
+    .await
+    .during(CLOSING)?;
+    let away: i64 = sqlx::query_scalar(
+        "select count(*) from drover.ddl where migration_id = $1 and state = 'dropped'",
+    )
+    .bind(migration_id)
+    .fetch_one(connection)
+    .await
+    .during(CLOSING)?;
+    if is_at && (is_partial || away == 0) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureKind::Busy,
+        "definitions were dropped while the undo was finished",
+    ))
+}
+
 /// One transaction: partitions closed, entities void, the next attempt or round open.
 async fn close(
     connection: &mut PgConnection,
@@ -196,6 +226,7 @@ async fn close(
 ) -> Result<(), Failure> {
     let numbers: Vec<i32> = sites.iter().map(|site| site.entity_no).collect();
     run_sql(&mut *connection, "begin").await.during(CLOSING)?;
+    still_closed(connection, (migration_id, attempt), is_partial).await?;
     for number in &numbers {
         sqlx::query("select drover.hold_undo($1, $2, $3)")
             .bind(number)

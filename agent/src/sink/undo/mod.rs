@@ -80,7 +80,9 @@ async fn rows(
         policy: order.conflicts,
         has_conflicts: has_conflicts(connection, site).await?,
     };
-    rows::undo_rows(connection, &way).await.map(UndoAnswer::Rows)
+    rows::undo_rows(connection, &way)
+        .await
+        .map(UndoAnswer::Rows)
 }
 
 async fn has_conflicts(connection: &mut PgConnection, site: &Site) -> Result<bool, Failure> {

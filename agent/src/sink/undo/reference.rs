@@ -41,7 +41,11 @@ impl Reference {
             .iter()
             .zip(&self.parent_columns)
             .map(|(here, there)| {
-                format!("{child}.{} = {parent}.{}", quote_ident(here), quote_ident(there))
+                format!(
+                    "{child}.{} = {parent}.{}",
+                    quote_ident(here),
+                    quote_ident(there)
+                )
             })
             .collect();
         tests.join(" and ")

@@ -310,17 +310,28 @@ mod tests {
     #[test]
     fn rows_that_were_found_and_not_inserted_are_never_deleted() {
         let site = orders();
-        for policy in [None, Some(ConflictPolicy::Keep), Some(ConflictPolicy::Force)] {
+        for policy in [
+            None,
+            Some(ConflictPolicy::Keep),
+            Some(ConflictPolicy::Force),
+        ] {
             let sql = delete(&way(&site, policy, false));
             assert!(sql.contains(INSERTED), "{sql}");
-            assert!(sql.contains("m.xmin in (select xid from pg_temp.drover_undo)"), "{sql}");
+            assert!(
+                sql.contains("m.xmin in (select xid from pg_temp.drover_undo)"),
+                "{sql}"
+            );
         }
     }
 
     #[test]
     fn a_join_table_whose_key_the_map_does_not_tell_goes_by_its_transactions() {
         let columns = vec!["a".to_owned(), "n".to_owned()];
-        let site = site(IdRule::None { columns }, &[("a", "uuid"), ("n", "int4")], &["a"]);
+        let site = site(
+            IdRule::None { columns },
+            &[("a", "uuid"), ("n", "int4")],
+            &["a"],
+        );
         let sql = delete(&way(&site, None, false));
         let expected = "with gone as (delete from \"public\".\"orders\" t \
              where t.xmin in (select xid from pg_temp.drover_undo) returning 1) select count(*) from gone";
@@ -331,6 +342,9 @@ mod tests {
     fn settled_batches_give_nothing_back_and_the_oldest_image_counts() {
         let sql = restore(&way(&orders(), None, false));
         assert!(sql.contains("not b.is_settling"), "{sql}");
-        assert!(sql.contains("order by p.row_key, b.written_at, b.seq, p.ordinal"), "{sql}");
+        assert!(
+            sql.contains("order by p.row_key, b.written_at, b.seq, p.ordinal"),
+            "{sql}"
+        );
     }
 }

@@ -27,7 +27,7 @@ pub struct Typed {
 }
 
 /// An entity at the destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Site {
     /// The migration.
     pub migration_id: Uuid,
@@ -58,7 +58,8 @@ pub async fn find(
     (migration_id, attempt): (Uuid, i32),
     targets: &[UndoTarget],
 ) -> Result<Vec<Site>, Failure> {
-    let numbers: HashMap<String, i32> = super::super::install::entity_numbers(connection, migration_id).await?;
+    let numbers: HashMap<String, i32> =
+        crate::sink::install::entity_numbers(connection, migration_id).await?;
     let mut sites = Vec::new();
     for target in targets {
         let Some(entity_no) = numbers.get(&target.entity).copied() else {
@@ -82,7 +83,12 @@ pub async fn find(
             entity_no,
             table: target.destination.clone(),
             id: target.id.clone(),
-            key: target.id.columns().iter().map(typed).collect::<Result<_, _>>()?,
+            key: target
+                .id
+                .columns()
+                .iter()
+                .map(typed)
+                .collect::<Result<_, _>>()?,
             known: target.known.clone(),
             changed: target.changed.iter().map(typed).collect::<Result<_, _>>()?,
         });
@@ -159,7 +165,11 @@ impl Site {
     /// `t` is the row of the entry `m`.
     pub fn is_entry(&self) -> String {
         let test = |column: &Typed, value: String| {
-            format!("t.{} = ({value})::{}", quote_ident(&column.name), column.type_sql)
+            format!(
+                "t.{} = ({value})::{}",
+                quote_ident(&column.name),
+                column.type_sql
+            )
         };
         let tests: Vec<String> = self
             .key
@@ -283,10 +293,20 @@ pub(super) mod tests {
     fn a_new_id_is_compared_as_it_is_and_a_kept_key_as_its_type() {
         let column = "id".to_owned();
         let entity = "orders".to_owned();
-        let new = site(IdRule::Uuid5 { column: column.clone(), entity }, &[("id", "uuid")], &[]);
+        let new = site(
+            IdRule::Uuid5 {
+                column: column.clone(),
+                entity,
+            },
+            &[("id", "uuid")],
+            &[],
+        );
         assert_eq!(new.is_entry(), "t.\"id\" = m.id");
         assert_eq!(new.row_key("t"), "to_jsonb(t.\"id\"::text)");
-        assert_eq!(new.has_key("i.row_key"), "t.\"id\" = (i.row_key #>> '{}')::uuid");
+        assert_eq!(
+            new.has_key("i.row_key"),
+            "t.\"id\" = (i.row_key #>> '{}')::uuid"
+        );
         let kept = site(IdRule::Keep { column }, &[("id", "bigint")], &[]);
         assert_eq!(kept.is_entry(), "t.\"id\" = (m.k::text)::bigint");
         assert!(new.is_mapped() && kept.is_mapped());

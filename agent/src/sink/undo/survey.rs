@@ -47,7 +47,7 @@ impl Survey {
 pub async fn survey(
     connection: &mut PgConnection,
     sites: &[Site],
-    kept: &str,
+    (kept, policy): (&str, Option<ConflictPolicy>),
 ) -> Result<Survey, Failure> {
     let mut survey = Survey::default();
     for site in sites {
@@ -62,7 +62,7 @@ pub async fn survey(
         for reference in &references {
             let parents = sites.iter().filter(|site| site.table == reference.parent);
             for site in parents {
-                let select = referred(site, reference, sites, kept);
+                let select = referred(site, reference, sites, (kept, policy));
                 let found = collect(connection, &select).await?;
                 if found.count > 0 {
                     is_new = true;
@@ -82,14 +82,19 @@ impl Survey {
             return;
         }
         if let Some(reference) = by
-            && !self.held.iter().any(|held| held.name == reference.name && held.child == reference.child)
+            && !self
+                .held
+                .iter()
+                .any(|held| held.name == reference.name && held.child == reference.child)
         {
             self.held.push(reference.clone());
         }
         let constraint = by.map(|reference| reference.name.clone());
         let referrer = by.map(|reference| reference.child.to_string());
         let known = self.conflicts.iter_mut().find(|known| {
-            known.entity == site.entity && known.constraint == constraint && known.referrer == referrer
+            known.entity == site.entity
+                && known.constraint == constraint
+                && known.referrer == referrer
         });
         match known {
             Some(known) => {
@@ -159,17 +164,27 @@ pub(super) fn changed(site: &Site, kept: &str) -> Vec<String> {
 }
 
 /// Rows of ours that a row refers to which stays: it is of a table outside, others wrote it, or it is kept.
-pub(super) fn referred(site: &Site, by: &Reference, sites: &[Site], kept: &str) -> String {
+pub(super) fn referred(
+    site: &Site,
+    by: &Reference,
+    sites: &[Site],
+    (kept, policy): (&str, Option<ConflictPolicy>),
+) -> String {
     let writers: Vec<&Site> = sites.iter().filter(|it| it.table == by.child).collect();
     let stays = match writers.first() {
         None => "true".to_owned(),
         Some(first) => {
             let xids = ours(first.migration_id, first.attempt, &by.child);
+            // Where all is forced, what others changed goes, too; only what they added stays.
+            let (word, kinds) = match policy {
+                Some(ConflictPolicy::Force) => ("and not", " and x.kind = 'changed'"),
+                Some(ConflictPolicy::Keep) | None => ("or", ""),
+            };
             let kept: Vec<String> = writers
                 .iter()
                 .map(|writer| {
                     format!(
-                        " or exists (select from {kept} x where x.entity_no = {} and x.row_key = {})",
+                        " {word} exists (select from {kept} x where x.entity_no = {} and x.row_key = {}{kinds})",
                         writer.entity_no,
                         writer.row_key("c")
                     )
@@ -199,4 +214,86 @@ pub(super) fn referred(site: &Site, by: &Reference, sites: &[Site], kept: &str) 
         on = by.refers("c", "t"),
         xids = site.ours(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::domain::catalog::TableName;
+    use proto::domain::compiled::IdRule;
+
+    use super::super::site::tests::site;
+    use super::*;
+
+    fn orders() -> Site {
+        let column = "id".to_owned();
+        site(IdRule::Keep { column }, &[("id", "bigint")], &[])
+    }
+
+    fn from(child: &str) -> Reference {
+        Reference {
+            name: "f".to_owned(),
+            child: TableName::parse(child),
+            columns: vec!["order_id".to_owned()],
+            parent: TableName::parse("orders"),
+            parent_columns: vec!["id".to_owned()],
+            on_delete: "a".to_owned(),
+            is_live: true,
+        }
+    }
+
+    #[test]
+    fn every_row_of_a_table_outside_stays() {
+        let sites = [orders()];
+        let sql = referred(&sites[0], &from("reviews"), &sites, (KEPT, None));
+        assert!(sql.contains("where true and t.xmin in"), "{sql}");
+    }
+
+    #[test]
+    fn of_a_table_inside_those_stay_that_others_wrote_and_forced_only_what_they_added() {
+        let sites = [orders()];
+        let own = from("orders");
+        let kept = referred(&sites[0], &own, &sites, (KEPT, Some(ConflictPolicy::Keep)));
+        assert!(
+            kept.contains(" or exists (select from drover.undo_conflict x"),
+            "{kept}"
+        );
+        let forced = referred(&sites[0], &own, &sites, (KEPT, Some(ConflictPolicy::Force)));
+        let spared = " and not exists (select from drover.undo_conflict x where x.entity_no = 7 \
+                      and x.row_key = to_jsonb(c.\"id\"::text) and x.kind = 'changed')";
+        assert!(forced.contains(spared), "{forced}");
+    }
+
+    #[test]
+    fn only_a_foreign_key_that_yields_lets_force_go_on() {
+        let conflict = UndoConflict {
+            entity: "orders".to_owned(),
+            table: "orders".to_owned(),
+            kind: ConflictKind::Referred,
+            constraint: None,
+            referrer: None,
+            count: 1,
+            keys: Vec::new(),
+        };
+        for (on_delete, policy, expected) in [
+            ("a", None, true),
+            ("a", Some(ConflictPolicy::Keep), false),
+            ("a", Some(ConflictPolicy::Force), true),
+            ("c", Some(ConflictPolicy::Force), false),
+        ] {
+            let held = Reference {
+                on_delete: on_delete.to_owned(),
+                ..from("reviews")
+            };
+            let survey = Survey {
+                conflicts: vec![conflict.clone()],
+                held: vec![held],
+            };
+            assert_eq!(
+                survey.is_blocked(policy),
+                expected,
+                "{on_delete} {policy:?}"
+            );
+        }
+        assert!(!Survey::default().is_blocked(None));
+    }
 }

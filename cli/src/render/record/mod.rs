@@ -9,6 +9,7 @@ mod mapping;
 mod migration;
 mod planned;
 mod rules;
+pub mod undo;
 
 pub use agent::details as agent_details;
 pub use error::details as error_details;

@@ -260,6 +260,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         destination: identity.clone(),
         entity_hashes: vec![("offices".to_owned(), "h".to_owned())],
         is_finished: false,
+        rounds: vec![("offices".to_owned(), 1)],
         highest_token: 3,
         partitions: vec![PartitionState {
             partition_id: PARTITION,
