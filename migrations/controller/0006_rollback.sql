@@ -2,9 +2,7 @@
 
 alter table migration_orchestration
     add column rollback_scope  jsonb check (jsonb_typeof(rollback_scope) = 'object'),
-    add column rollback_report jsonb check (jsonb_typeof(rollback_report) = 'object'),
-    add constraint orchestration_rollback_scope check (status <> 'rolling_back' or rollback_scope is not null)
-        not valid;
+    add column rollback_report jsonb check (jsonb_typeof(rollback_report) = 'object');
 comment on column migration_orchestration.rollback_scope is
     'Of the rollback under way or the last one: {"entities": [] for all, "conflicts": "keep", "force" or null}.';
 comment on column migration_orchestration.rollback_report is

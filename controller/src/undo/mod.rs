@@ -9,18 +9,20 @@ pub mod here;
 pub mod schedule;
 
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::frame::{Query, QueryAnswer};
+use proto::domain::frame::{DestinationState, Query, QueryAnswer};
 use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use proto::domain::undo::{
     ConflictKind, UndoAnswer, UndoConflict, UndoOrder, UndoReport, UndoScope, UndoStep, UndoTarget,
 };
 use proto::lease::{Control, LeaseStore};
+use uuid::Uuid;
 
 use crate::era::{lease_failure, settle};
 use crate::fleet::misfit;
-use crate::prepare::{Job, read_state};
+use crate::prepare::{Job, LONG, read_state};
 use crate::reconcile::{Ending, Wish};
+use crate::schedule::Step;
 use crate::store::{Store, StoreError};
 use crate::supervise::{Surroundings, store_block};
 
@@ -105,15 +107,44 @@ async fn prepare<L: LeaseStore>(
     job.crew.drain();
     let token = around.lease.mint(&around.leadership).await;
     let token = token.map_err(|error| lease_failure(&error))?;
+    seal_others(job, &state, (&entities, token)).await?;
     let limit = job.compiled.limits.parallel_partitions;
     let lanes = job.crew.lanes(limit).max(1);
+    let mut work = UndoWork::new(&job.compiled, &entities, lanes);
+    if state.attempt > job.migration.attempt {
+        // Only the answer to the last step was lost.
+        work.begin = Step::Done;
+        work.entities.clear();
+    }
     Ok(Some(Undo {
-        work: UndoWork::new(&job.compiled, &entities, lanes),
+        work,
         targets: targets(job, &entities),
         is_partial: !scope.entities.is_empty(),
         scope,
         token,
     }))
+}
+
+/// Nothing of the entities that stay commits any more, either: the migration is paused afterwards.
+async fn seal_others(
+    job: &Job,
+    state: &DestinationState,
+    (entities, token): (&[String], i64),
+) -> Result<(), Failure> {
+    let open = state
+        .partitions
+        .iter()
+        .filter(|part| part.token > 0 && !part.is_done && !entities.contains(&part.entity));
+    let partitions: Vec<Uuid> = open.map(|part| part.partition_id).collect();
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let query = Query::Seal {
+        partitions,
+        attempt: job.migration.attempt,
+        token,
+    };
+    job.ask(query, LONG).await.map(drop)
 }
 
 /// What an agent needs of these entities.

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::failure::During;
 use crate::pool::Server;
+use crate::sink::install::open_installed;
 
 use self::rows::Way;
 use self::site::Site;
@@ -35,7 +36,13 @@ pub async fn undo(
     migration_id: Uuid,
     order: UndoOrder,
 ) -> Result<UndoAnswer, Failure> {
-    let mut connection = open(destination, Purpose::Build).await?;
+    let mut connection = match &order.step {
+        // A migration of an earlier version may be undone by this one.
+        UndoStep::Effects { .. } | UndoStep::Begin { .. } => open_installed(destination).await?,
+        UndoStep::Rows { .. } | UndoStep::Finish { .. } => {
+            open(destination, Purpose::Build).await?
+        }
+    };
     let run = (migration_id, order.attempt);
     let answer = match &order.step {
         UndoStep::Effects { targets } => {
