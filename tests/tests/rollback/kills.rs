@@ -37,6 +37,17 @@ const STATES: [(&str, &str); 5] = [
     ("completed", ""),
 ];
 
+/// Rows that are there before: their tables keep their keys and go row by row.
+const ROWS: &str = "
+    insert into offices (id, code, name, region, address) values (gen_random_uuid(), 'x-1', 'of before', 'west', 'here');
+    insert into profiles (id, email, display_name, role, active, joined_at)
+        values (gen_random_uuid(), 'before@example.org', 'of before', 'staff', true, now());
+    insert into products (id, sku, name, category, price, currency, sizes, active, created_at)
+        values (-1, 'x-1', 'of before', 'kit', 1, 'EUR', '{}', true, now());
+    insert into patients (id, created_by, full_name, status, balance, vip, registered_at)
+        select gen_random_uuid(), id, 'of before', 'active', 0, false, now() from profiles;
+    insert into comments (id, topic, kind, body, created_at) values (gen_random_uuid(), 't', 'note', 'of before', now())";
+
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::var(name)
         .ok()
@@ -73,12 +84,18 @@ async fn a_killed_rollback_ends_like_an_undisturbed_one() -> Result<()> {
     for run in 1..=runs {
         let (name, sql) = STATES[(run - 1) % STATES.len()];
         let clinic = calm.with_fresh_target().await?;
+        let has_rows = run % 2 == 0;
+        if has_rows {
+            clinic.app.run(ROWS).await?;
+        }
+        let before = state(&clinic.app).await?;
         bring_to(&clinic, (name, sql), (length, &mut random)).await?;
         let kills = kill_until_done(&clinic, &undo, (undo_length, &mut random)).await?;
         let found = state(&clinic.app).await?;
         must_be(&found, &before)
             .map_err(|error| error.context(format!("run {run} from {name}")))?;
-        println!("run {run} of {runs}, from {name}: equal after {kills} kills");
+        let rows = if has_rows { ", rows before" } else { "" };
+        println!("run {run} of {runs}, from {name}{rows}: equal after {kills} kills");
         clinic.app.discard().await?;
     }
     Ok(())

@@ -9,7 +9,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::marker;
 use super::rows::rows_left;
 use super::site::Site;
 use super::survey::KEPT;
@@ -36,7 +35,7 @@ pub async fn finish(
     sites: &[Site],
     which: Which,
 ) -> Result<UndoReport, Failure> {
-    let ((migration_id, attempt), token, is_partial) = which;
+    let ((migration_id, attempt), _, is_partial) = which;
     if let Some(report) = earlier(connection, (migration_id, attempt)).await? {
         return Ok(report);
     }
@@ -47,8 +46,6 @@ pub async fn finish(
             return Err(Failure::new(FailureKind::Internal, words));
         }
     }
-    let mark = format!("set application_name = '{}'", marker(migration_id, token));
-    run_sql(&mut *connection, &mark).await.during(CLOSING)?;
     let tables: BTreeSet<TableName> = sites.iter().map(|site| site.table.clone()).collect();
     let restored = tables.iter().filter(|_| is_partial);
     let restored: Vec<TableName> = restored.cloned().collect();

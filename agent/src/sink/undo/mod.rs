@@ -12,13 +12,14 @@ mod rows;
 mod site;
 mod survey;
 pub mod uninstall;
+mod whole;
 
 use proto::domain::failure::Failure;
 use proto::domain::undo::{UndoAnswer, UndoOrder, UndoStep, UndoTarget};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::connect::{Purpose, open};
+use crate::connect::{Purpose, open, run_sql};
 use crate::failure::During;
 use crate::pool::Server;
 use crate::sink::install::open_installed;
@@ -43,6 +44,14 @@ pub async fn undo(
             open(destination, Purpose::Build).await?
         }
     };
+    if !matches!(order.step, UndoStep::Effects { .. }) {
+        // A successor finds the session and ends it.
+        let mark = marker(migration_id, order.token);
+        let mark = format!("set application_name = '{mark}'; set work_mem = '64MB'");
+        run_sql(&mut connection, &mark)
+            .await
+            .during("mark a session")?;
+    }
     let run = (migration_id, order.attempt);
     let answer = match &order.step {
         UndoStep::Effects { targets } => {

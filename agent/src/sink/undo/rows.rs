@@ -15,6 +15,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::site::{INSERTED, Site};
 use super::survey::KEPT;
+use super::whole::empty;
 use crate::connect::{fetch_sql, run_sql};
 use crate::failure::During;
 
@@ -48,6 +49,9 @@ pub async fn undo_rows(
     connection: &mut PgConnection,
     way: &Way<'_>,
 ) -> Result<UndoProgress, Failure> {
+    if let Some(progress) = empty(connection, way).await? {
+        return Ok(progress);
+    }
     let begun = Instant::now();
     let rows = rows_left(connection, way.site).await?;
     let limit = PASS.max(rows / PASSES);
@@ -95,23 +99,12 @@ async fn pass(
     limit: i64,
 ) -> Result<UndoProgress, Failure> {
     begin(connection, way).await?;
-    run_sql(&mut *connection, &choose(way.site, limit))
-        .await
-        .during(UNDOING)?;
-    let batches: i64 = sqlx::query_scalar("select count(*) from pg_temp.drover_undo")
-        .fetch_one(&mut *connection)
-        .await
-        .during(UNDOING)?;
+    // First, so that rows that are put back count as ours in what follows.
+    let batches = mark(connection, way.site, limit).await?;
     if batches == 0 {
         run_sql(connection, "rollback").await.during(UNDOING)?;
         return Ok(UndoProgress::default());
     }
-    // First, so that rows that are put back count as ours in what follows.
-    sqlx::query("select drover.mark_undone($1)")
-        .bind(way.site.attempt)
-        .execute(&mut *connection)
-        .await
-        .during(UNDOING)?;
     let restored = match way.site.changed.is_empty() {
         true => 0,
         false => count(connection, &restore(way)).await?,
@@ -126,14 +119,32 @@ async fn pass(
     })
 }
 
-async fn begin(connection: &mut PgConnection, way: &Way<'_>) -> Result<(), Failure> {
+/// Marks the newest batches with at least `limit` rows together as undone by this transaction; their number.
+async fn mark(connection: &mut PgConnection, site: &Site, limit: i64) -> Result<i64, Failure> {
+    run_sql(&mut *connection, &choose(site, limit))
+        .await
+        .during(UNDOING)?;
+    sqlx::query("select drover.mark_undone($1)")
+        .bind(site.attempt)
+        .execute(&mut *connection)
+        .await
+        .during(UNDOING)?;
+    sqlx::query_scalar("select count(*) from pg_temp.drover_undo")
+        .fetch_one(connection)
+        .await
+        .during(UNDOING)
+}
+
+/// As [`mark`], every batch that is left.
+pub(super) async fn mark_all(connection: &mut PgConnection, site: &Site) -> Result<i64, Failure> {
+    mark(connection, site, i64::MAX).await
+}
+
+/// Begins a transaction with the right to undo the entity.
+pub(super) async fn begin(connection: &mut PgConnection, way: &Way<'_>) -> Result<(), Failure> {
     let begin = format!(
-        "begin isolation level read committed; set local application_name = '{}'; \
-         select drover.hold_undo({}, {}, {})",
-        super::marker(way.site.migration_id, way.token),
-        way.site.entity_no,
-        way.site.attempt,
-        way.token
+        "begin isolation level read committed; select drover.hold_undo({}, {}, {})",
+        way.site.entity_no, way.site.attempt, way.token
     );
     run_sql(connection, &begin).await.during(UNDOING)
 }
