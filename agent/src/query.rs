@@ -14,7 +14,9 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state, trial};
+use crate::sink::{
+    self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state, trial, undo,
+};
 use crate::source::{catalog, check, frozen, sample, survey};
 use crate::verify;
 
@@ -97,7 +99,15 @@ impl Desk {
             Query::TryRows(ask) => trial::try_rows(self, *ask).await.map(QueryAnswer::Tried),
             Query::ReadState { name } => {
                 let mut connection = open(destination, Purpose::Write).await?;
-                let found = state::read_state(&mut connection, &name).await?;
+                let found = match state::read_state(&mut connection, &name).await {
+                    // Installed by an earlier version.
+                    Err(failure) if failure.sqlstate.as_deref() == Some(state::UNDEFINED_COLUMN) => {
+                        let upgraded = install::open_installed(destination).await?;
+                        destination.give_back(Purpose::Build, upgraded).await;
+                        state::read_state(&mut connection, &name).await?
+                    }
+                    other => other?,
+                };
                 destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::State(found.map(Box::new)))
             }
@@ -184,6 +194,15 @@ impl Desk {
                 seal::seal(&mut connection, &partitions, attempt, token).await?;
                 destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::Done)
+            }
+            Query::Undo(order) => undo::undo(destination, of_run()?, *order)
+                .await
+                .map(|answer| QueryAnswer::Undone(Box::new(answer))),
+            Query::Uninstall => {
+                let mut connection = open(destination, Purpose::Build).await?;
+                let needed_by = undo::uninstall::uninstall(&mut connection).await?;
+                destination.give_back(Purpose::Build, connection).await;
+                Ok(QueryAnswer::Uninstalled { needed_by })
             }
             Query::LookupMapping {
                 migration_id,

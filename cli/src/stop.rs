@@ -142,7 +142,6 @@ impl Stop {
     }
 
     /// The exit code.
-    #[cfg(test)]
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -200,7 +199,8 @@ fn code_before_start(kind: FailureKind) -> Code {
         K::Denied => Code::Denied,
         K::PlanChanged | K::IdentityChanged | K::AlreadyRunning | K::Fenced => Code::WrongState,
         K::TooManyErrors => Code::Threshold,
-        K::SnapshotLost
+        K::UndoConflict
+        | K::SnapshotLost
         | K::SourceWritten
         | K::RowRefused
         | K::ConstraintBroken

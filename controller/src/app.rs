@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use proto::domain::compiled::{CompiledPlan, in_short};
 use proto::domain::failure::{Failure, FailureKind};
-use proto::domain::frame::{DatabaseIdentity, DestinationState};
+use proto::domain::frame::{Connections, DatabaseIdentity, DestinationState, Query, QueryAnswer};
 use proto::domain::plan::{self, Plan, Problems};
 use proto::domain::preflight::{LeaseFacts, Preflight};
 use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
 use proto::domain::state::Command;
 use proto::lease::{Candidate, LeaseStore, MemoryLeaseStore};
-use proto::runtime::clock;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,15 +20,16 @@ use uuid::Uuid;
 
 use crate::crew::Crew;
 use crate::era::lease_failure;
-use crate::fleet::{AgentLink, Fleet};
+use crate::fleet::{AgentLink, Fleet, misfit};
 use crate::placement::Demand;
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
 use crate::preflight::{self, Asked};
-use crate::prepare::{Job, check_start, identify, read_state};
+use crate::prepare::{Job, SHORT, check_start, identify, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Wish};
 use crate::store::{Found, NewMigration, Store, StoreError};
 use crate::supervise::{Surroundings, conclude_as_possible, supervise};
+use crate::tend::run_now;
 
 /// What to run, and where its metadata is.
 pub struct RunRequest {
@@ -98,7 +98,7 @@ impl From<StoreError> for RunError {
 /// The one agent of this process, and the fleet it makes.
 pub(crate) struct Company {
     fleet: Fleet,
-    stay: JoinHandle<()>,
+    pub(crate) stay: JoinHandle<()>,
 }
 
 impl Company {
@@ -119,7 +119,7 @@ impl Company {
         &self.fleet
     }
 
-    fn crew(&self, plan: &Plan) -> Crew {
+    pub(crate) fn crew(&self, plan: &Plan) -> Crew {
         let demand = Demand {
             connections: connections(plan),
             regions: Default::default(),
@@ -153,6 +153,23 @@ pub async fn preflight(
     let company = Company::meet(link).await?;
     let crew = company.crew(&plan);
     Ok(preflight::preflight(&crew, &plan, &LeaseFacts::OneProcess, asked).await?)
+}
+
+/// Removes schema `drover` from a destination, through the agent of this process; names what still needs it.
+pub async fn uninstall(connection: &str, link: AgentLink) -> Result<Vec<String>, Failure> {
+    let company = Company::meet(link).await?;
+    let demand = Demand {
+        connections: Connections {
+            source: connection.to_owned(),
+            destination: connection.to_owned(),
+        },
+        regions: Default::default(),
+    };
+    let crew = Crew::new(company.fleet.clone(), None, demand);
+    match crew.ask(Query::Uninstall, SHORT).await? {
+        QueryAnswer::Uninstalled { needed_by } => Ok(needed_by),
+        _ => Err(misfit()),
+    }
 }
 
 /// Runs a plan to its end; a migration that was begun goes on where it stopped.
@@ -207,10 +224,9 @@ pub async fn run(
         store,
         compiled,
         migration,
-        run_now: state
-            .as_ref()
-            .map_or_else(clock::now, |state| state.run_now),
+        run_now: run_now(state.as_ref()),
         snapshot: None,
+        rounds: Default::default(),
     };
     start(&mut job).await?;
     let outcome = tokio::select! {
@@ -310,6 +326,13 @@ async fn enlist(
         if known.status == MigrationStatus::Completed {
             return Ok(known);
         }
+        if known.status == MigrationStatus::RollingBack {
+            let words = format!(
+                "the migration is rolling back: end that with `drover migration rollback {} --local`",
+                known.name
+            );
+            return Err(Failure::new(FailureKind::AlreadyRunning, words).into());
+        }
         return Ok(store.update_plan(known.id, &rows).await?);
     }
     let new = NewMigration {
@@ -377,6 +400,6 @@ pub fn destination_of(plan: &Plan) -> String {
     connections(plan).destination
 }
 
-fn agent_gone() -> Failure {
+pub(crate) fn agent_gone() -> Failure {
     Failure::new(FailureKind::NoAgent, "the agent hung up")
 }

@@ -45,6 +45,26 @@ pub enum CommandError {
         /// Their ids and names.
         candidates: Vec<(Uuid, String)>,
     },
+    /// The name was not given once more.
+    #[error("{given:?} is not {wanted:?}: nothing was done")]
+    NotConfirmed {
+        /// What was given.
+        given: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// The plan has no such entity.
+    #[error("the plan has no entity {entity:?}")]
+    NoEntity {
+        /// What was asked for.
+        entity: String,
+    },
+    /// Migrations still need what was to be removed.
+    #[error("{} still need the drover schema there: finalize or delete them first", .needed_by.join(", "))]
+    StillNeeded {
+        /// Their names.
+        needed_by: Vec<String>,
+    },
     /// The metadata refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),

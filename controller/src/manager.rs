@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::domain::failure::FailureKind;
-use proto::domain::record::{Activity, MigrationOrchestration};
+use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
 use proto::lease::{Leadership, LeaseStore, LeaseTimes};
 use proto::runtime::backoff::Backoff;
 use proto::runtime::clock;
@@ -66,6 +66,8 @@ impl<L> Clone for Realm<L> {
 
 /// A migration that is looked after.
 struct Run {
+    /// What it is looked after for: running and rolling back have supervisors of their own.
+    status: MigrationStatus,
     wish: watch::Sender<Wish>,
     view: watch::Receiver<ProgressView>,
     task: JoinHandle<Tended>,
@@ -170,6 +172,12 @@ impl<L: LeaseStore> Manager<L> {
             Some(Activity::Paused | Activity::Blocked) | None => return,
         };
         if let Some(run) = self.runs.get(&migration.id) {
+            if run.status != migration.status {
+                // What agents still do for it is sealed by the next one.
+                run.wish
+                    .send_if_modified(|wish| replace(wish, Wish::Abandon));
+                return;
+            }
             run.wish.send_if_modified(|wish| replace(wish, wanted));
             return;
         }
@@ -185,6 +193,7 @@ impl<L: LeaseStore> Manager<L> {
         let task = tokio::spawn(tending);
         let begun = Instant::now();
         let run = Run {
+            status: migration.status,
             wish,
             view,
             task,

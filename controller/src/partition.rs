@@ -13,11 +13,11 @@ pub fn wished_parts(lanes: u32) -> u32 {
     lanes.saturating_mul(4).clamp(1, 64)
 }
 
-/// The partitions of an entity: ranges `(after, upto]` between the bounds, the outer ends open, and
+/// The partitions of an entity in an attempt and round: ranges `(after, upto]` between the bounds, the outer ends open, and
 /// one that settles where the entity refers to itself or to what comes later.
 pub fn partitions(
     migration_id: Uuid,
-    attempt: i32,
+    at: (i32, i32),
     entity: &CompiledEntity,
     bounds: &[KeyValue],
 ) -> Vec<NewPartition> {
@@ -29,24 +29,28 @@ pub fn partitions(
             after,
             upto: upto.clone(),
         };
-        partitions.push(partition(migration_id, attempt, entity, number, range));
+        partitions.push(partition(migration_id, at, entity, number, range));
         after = upto;
     }
     if !entity.knot.is_empty() {
         let range = KeyRange::default();
-        partitions.push(partition(migration_id, attempt, entity, SETTLING, range));
+        partitions.push(partition(migration_id, at, entity, SETTLING, range));
     }
     partitions
 }
 
 fn partition(
     migration_id: Uuid,
-    attempt: i32,
+    (attempt, round): (i32, i32),
     entity: &CompiledEntity,
     number: i32,
     range: KeyRange,
 ) -> NewPartition {
-    let name = format!("partition:{attempt}:{}:{number}", entity.entity);
+    let round = match round {
+        0 => String::new(),
+        round => format!(":round {round}"),
+    };
+    let name = format!("partition:{attempt}:{}:{number}{round}", entity.entity);
     NewPartition {
         partition_id: Uuid::new_v5(&migration_id, name.as_bytes()),
         entity: entity.entity.clone(),

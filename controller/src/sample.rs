@@ -31,14 +31,17 @@ impl Sampled<'_> {
     }
 }
 
-/// Samples every active entity, as many side by side as there are lanes; in the plan's order.
+/// Samples these entities, as many side by side as there are lanes; in the plan's order.
 ///
 /// # Errors
 /// The first failure of the agent's.
-pub async fn sample(job: &Job, lanes: u32) -> Result<Vec<Sampled<'_>>, Failure> {
-    let entities = job.compiled.entities.iter();
+pub async fn sample<'a>(
+    job: &'a Job,
+    entities: &[&'a CompiledEntity],
+    lanes: u32,
+) -> Result<Vec<Sampled<'a>>, Failure> {
     let samples: Vec<_> = entities
-        .filter(|entity| entity.is_active)
+        .iter()
         .map(|entity| sample_one(job, entity, lanes))
         .collect();
     stream::iter(samples)

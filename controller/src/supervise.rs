@@ -112,7 +112,7 @@ async fn prepare<L: LeaseStore>(
     .await?;
     let limit = job.compiled.limits.parallel_partitions;
     let lanes = u32::try_from(job.crew.lanes(limit)).unwrap_or(limit).max(1);
-    let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);
+    let is_read = job.is_read(&state.partitions);
     let ordered = job.order_run(is_read).await?;
     around
         .view
@@ -164,7 +164,7 @@ pub async fn conclude_as_possible(job: &mut Job, ending: &Ending) -> Result<(), 
 }
 
 /// Stores why the run stands still and what can be done.
-async fn store_block(
+pub(crate) async fn store_block(
     store: &Store,
     migration: &mut MigrationOrchestration,
     (entity, failure): (Option<&str>, &Failure),

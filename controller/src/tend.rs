@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind, Policy, policy};
-use proto::domain::frame::DatabaseIdentity;
+use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan;
-use proto::domain::record::MigrationOrchestration;
+use proto::domain::record::{MigrationOrchestration, MigrationStatus};
 use proto::lease::LeaseStore;
 use proto::runtime::clock;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Wish};
 use crate::store::MigrationLock;
 use crate::supervise::{Surroundings, conclude, supervise};
+use crate::undo;
 
 /// Times that a passing failure is tried again before the migration blocks.
 const TRIES: u32 = 5;
@@ -85,14 +87,18 @@ async fn tend_locked<L: LeaseStore>(
             Gathered::CalledOff => return Ok(None),
         };
         let job = job(realm, migration, crew).await?;
+        let around = Surroundings {
+            lease: realm.lease.clone(),
+            leadership: realm.leadership.clone(),
+            wishes: wishes.clone(),
+            view: view.clone(),
+        };
+        if job.migration.status == MigrationStatus::RollingBack {
+            let (ending, job) = Box::pin(undo::supervise(job, around)).await?;
+            return Ok(Some((ending, job.migration)));
+        }
         match check(&job).await {
             Ok(()) => {
-                let around = Surroundings {
-                    lease: realm.lease.clone(),
-                    leadership: realm.leadership.clone(),
-                    wishes: wishes.clone(),
-                    view: view.clone(),
-                };
                 let (ending, job) = Box::pin(supervise(job, around)).await?;
                 Ok(Some((ending, job.migration)))
             }
@@ -106,7 +112,12 @@ async fn tend_locked<L: LeaseStore>(
         }
         Ok(Some((ending, mut migration))) => {
             info!(?ending, "a run ended");
-            let stored = conclude(&realm.store, &mut migration, &ending).await;
+            let stored = match migration.status {
+                MigrationStatus::RollingBack => {
+                    undo::conclude(&realm.store, &mut migration, &ending).await
+                }
+                _ => conclude(&realm.store, &mut migration, &ending).await,
+            };
             if ending == Ending::Finished {
                 // What is left in the lease store is of no use; it is removed with the next chance, too.
                 let _ = realm.lease.forget(&realm.leadership, migration.id).await;
@@ -236,7 +247,7 @@ pub fn crew<L: LeaseStore>(
     Ok(crew)
 }
 
-async fn job<L: LeaseStore>(
+pub(crate) async fn job<L: LeaseStore>(
     realm: &Realm<L>,
     migration: MigrationOrchestration,
     crew: Crew,
@@ -254,13 +265,20 @@ async fn job<L: LeaseStore>(
         store: realm.store.clone(),
         compiled,
         migration,
-        run_now: state.map_or_else(clock::now, |state| state.run_now),
+        run_now: run_now(state.as_ref()),
         snapshot: None,
+        rounds: Default::default(),
     })
 }
 
+/// What `now` means: the start of the run, until the first partition is stored this moment.
+pub(crate) fn run_now(state: Option<&DestinationState>) -> DateTime<Utc> {
+    let begun = state.filter(|state| !state.partitions.is_empty());
+    begun.map_or_else(clock::now, |state| state.run_now)
+}
+
 /// The compiled plan that was stored; compiled anew where it was stored by another version.
-async fn compiled<L: LeaseStore>(
+pub(crate) async fn compiled<L: LeaseStore>(
     realm: &Realm<L>,
     migration: &MigrationOrchestration,
     crew: &Crew,

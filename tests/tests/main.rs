@@ -21,6 +21,7 @@ mod model;
 mod partitions;
 mod pool;
 mod preflight;
+mod rollback;
 mod rules;
 mod runs;
 mod silence;

@@ -3,7 +3,7 @@
 //! What is changed is locked and kept as a pre-image before, in the same transaction, so that a rollback
 //! can restore it; a batch that is tried again finds nothing of its first try.
 
-use proto::domain::catalog::quote_ident;
+use proto::domain::catalog::{quote_ident, quote_literal};
 use proto::domain::compiled::{CompiledEntity, ConflictRule, IdRule};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -12,6 +12,9 @@ use super::fence::Fence;
 use super::stage;
 use crate::connect::fetch_sql;
 use crate::patience::{InTime, WRITE};
+
+/// Columns of one call: a function takes at most 100 arguments.
+const ARGUMENTS: usize = 40;
 
 /// The stage's column that tells the rows of a batch apart.
 pub const NUMBER: &str = "drover_n";
@@ -199,12 +202,13 @@ impl Conflict {
             Some(condition) => format!(" and ({condition})"),
             None => String::new(),
         };
+        let exact = exact(self.changes.iter().map(|(column, _)| column));
         format!(
             "with found as ( \
-                 select s.{NUMBER}, {row_key} as row_key, to_jsonb(t) as image \
+                 select s.{NUMBER}, {row_key} as row_key, to_jsonb(t) as image, {exact} as exact \
                  from {} s join {} t on {} where true{condition}{} for no key update of t) \
-             insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image, kind) \
-             select '{}', {}, {seq}, {NUMBER}, row_key, image, 'changed' from found",
+             insert into drover.pre_image (partition_id, attempt, seq, ordinal, row_key, image, exact, kind) \
+             select '{}', {}, {seq}, {NUMBER}, row_key, image, exact, 'changed' from found",
             self.values,
             self.target,
             self.matches("t", "s"),
@@ -299,6 +303,21 @@ impl Conflict {
             self.matches("d", "s")
         )
     }
+}
+
+/// The columns that are changed, each as text: JSON keeps neither the sign of a zero nor the bytes of a document.
+fn exact<'a>(columns: impl Iterator<Item = &'a String>) -> String {
+    let pairs: Vec<String> = columns
+        .map(|column| {
+            let name = column.trim_matches('"').replace("\"\"", "\"");
+            format!("{}, t.{column}::text", quote_literal(&name))
+        })
+        .collect();
+    let objects = pairs
+        .chunks(ARGUMENTS)
+        .map(|some| format!("jsonb_build_object({})", some.join(", ")));
+    let objects: Vec<String> = objects.collect();
+    objects.join(" || ")
 }
 
 /// Numbers of the rows whose pre-images a batch has kept.

@@ -33,12 +33,23 @@ pub struct Droppable {
     pub create_sql: Vec<String>,
     /// SELECT of `tableoid` and `ctid` of the rows that it would refuse.
     pub breach_sql: Option<String>,
+    /// Of a foreign key: its columns.
+    pub fk_columns: Option<Vec<String>>,
+    /// Schema of the table it points at.
+    pub fk_schema: Option<String>,
+    /// The table it points at.
+    pub fk_table: Option<String>,
+    /// The columns there.
+    pub fk_parent_columns: Option<Vec<String>>,
+    /// What follows when a row there is deleted (`pg_constraint.confdeltype`).
+    pub fk_on_delete: Option<String>,
 }
 
 /// The tables of a migration, each once: several entities may write one.
 const TARGETS: &str = r"(
     select min(entity_no) as entity_no, destination_schema, destination_table, bool_and(is_rebuilt) as is_rebuilt
-    from drover.entity where migration_id = $1 group by destination_schema, destination_table)";
+    from drover.entity join drover.migration m using (migration_id, attempt)
+    where migration_id = $1 group by destination_schema, destination_table)";
 
 /// Foreign keys whose rows come later, or are settled later: of a table to itself, and within a knot.
 const LATE: &str = r"(c.confrelid = c.conrelid or exists (
@@ -71,10 +82,17 @@ select e.entity_no, 'foreign_key' as kind, n.nspname::text as table_schema, t.re
                          c.confrelid::regclass, string_agg(format('p.%I = c.%I', b.attname, a.attname), ' and '))
            from unnest(c.conkey, c.confkey) k(here, there)
            join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.here
-           join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there) end as breach_sql
+           join pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.there) end as breach_sql,
+       (select array_agg(a.attname::text order by k.at) from unnest(c.conkey) with ordinality k(num, at)
+        join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.num) as fk_columns,
+       rn.nspname::text as fk_schema, r.relname::text as fk_table,
+       (select array_agg(a.attname::text order by k.at) from unnest(c.confkey) with ordinality k(num, at)
+        join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.num) as fk_parent_columns,
+       c.confdeltype::text as fk_on_delete
 from pg_constraint c
 join pg_class t on t.oid = c.conrelid
 join pg_class r on r.oid = c.confrelid
+join pg_namespace rn on rn.oid = r.relnamespace
 join pg_namespace n on n.oid = t.relnamespace
 join $targets e on e.destination_schema = n.nspname and e.destination_table = t.relname
 where c.contype = 'f' and c.conparentid = 0 and t.relkind in ('r', 'p') and (e.is_rebuilt or $late)
@@ -131,7 +149,9 @@ select e.entity_no,
                              case when pg_get_indexdef(i.oid) !~ 'NULLS NOT DISTINCT'
                                   then string_agg(format('(%s) is not null', k.sql), ' and ' order by k.at) end), ''))
            from (select at, pg_get_indexdef(i.oid, at, true) as sql from generate_series(1, x.indnkeyatts::integer) at) k
-       ) end as breach_sql
+       ) end as breach_sql,
+       null::text[] as fk_columns, null::text as fk_schema, null::text as fk_table,
+       null::text[] as fk_parent_columns, null::text as fk_on_delete
 from pg_index x
 join pg_class i on i.oid = x.indexrelid
 join pg_class t on t.oid = x.indrelid
@@ -160,12 +180,26 @@ pub async fn inventory(
     before: &str,
     migration_id: Uuid,
 ) -> Result<Vec<Droppable>, Failure> {
-    let lists = [FOREIGN_KEYS, KEYS].map(|sql| {
-        sql.replace("$targets", TARGETS)
-            .replace("$late", LATE)
-            .replace("$1", &format!("'{migration_id}'"))
-    });
-    let rows = fetch_sql(connection, &format!("{before}; {}", lists.join("; "))).await;
+    let lists = [FOREIGN_KEYS, KEYS].map(|sql| list_sql(migration_id, sql));
+    list(connection, &format!("{before}; {}", lists.join("; "))).await
+}
+
+/// The foreign keys among them.
+pub async fn foreign_keys(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+) -> Result<Vec<Droppable>, Failure> {
+    list(connection, &list_sql(migration_id, FOREIGN_KEYS)).await
+}
+
+fn list_sql(migration_id: Uuid, sql: &str) -> String {
+    sql.replace("$targets", TARGETS)
+        .replace("$late", LATE)
+        .replace("$1", &format!("'{migration_id}'"))
+}
+
+async fn list(connection: &mut PgConnection, sql: &str) -> Result<Vec<Droppable>, Failure> {
+    let rows = fetch_sql(connection, sql).await;
     let found: Result<Vec<Droppable>, sqlx::Error> = rows
         .during("list keys and indexes")?
         .iter()

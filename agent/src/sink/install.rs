@@ -16,6 +16,7 @@ use super::state::UNDEFINED_TABLE;
 use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::{During, from_sqlx, sqlstate};
 use crate::pool::Server;
+use crate::sink::start_state;
 use crate::source::catalog::have_rows;
 use crate::transform::map_entry::KeyShape;
 
@@ -157,7 +158,13 @@ pub async fn record_start(
     let tables = new.iter().map(|entity| &entity.destination);
     let had_rows = have_rows(connection, tables).await?;
     let entities = entity_rows(&new, &known, &had_rows);
-    run_sql(connection, &entities_sql(order.migration_id, &entities))
+    run_sql(connection, &entities_sql(order, &entities))
+        .await
+        .during(RECORD)?;
+    let tables = new.iter().map(|entity| &entity.destination).zip(had_rows);
+    let run = (order.migration_id, order.attempt);
+    start_state::record(connection, run, tables.collect()).await?;
+    run_sql(connection, "commit")
         .await
         .during(RECORD)
 }
@@ -172,22 +179,29 @@ struct Known {
     source_table: String,
 }
 
-/// Begins to record: the migration, then what is known of its entities.
+/// Begins to record: the migration, then what is known of its entities. What was recorded for an earlier
+/// attempt, or was undone since, is recorded anew.
 fn begin_sql(
     order: &PrepareOrder,
     source: &DatabaseIdentity,
     destination: &DatabaseIdentity,
 ) -> String {
     let identity = |it| quote_literal(&serde_json::json!(it).to_string());
-    let id = order.migration_id;
+    let (id, attempt) = (order.migration_id, order.attempt);
     format!(
         "begin; \
          insert into drover.migration (migration_id, name, namespace, attempt, run_now, source, destination) \
-         values ('{id}', {}, '{}', {}, '{}', {}, {}) on conflict (migration_id) do nothing; \
-         select entity, entity_hash, source_table from drover.entity where migration_id = '{id}'",
+         values ('{id}', {}, '{}', {attempt}, '{}', {}, {}) \
+         on conflict (migration_id) do update \
+         set attempt = excluded.attempt, run_now = excluded.run_now, is_finished = false, snapshot = null, \
+             source_activity = null \
+         where excluded.attempt > 1 and excluded.attempt >= migration.attempt \
+           and not exists (select from drover.partition p join drover.entity e using (entity_no) \
+                           where e.migration_id = excluded.migration_id and p.attempt = excluded.attempt); \
+         select entity, entity_hash, source_table from drover.entity \
+         where migration_id = '{id}' and attempt = {attempt}",
         quote_literal(&order.plan.name),
         order.plan.namespace,
-        order.attempt,
         order.run_now.to_rfc3339(),
         identity(source),
         identity(destination),
@@ -249,22 +263,29 @@ fn entity_rows(
     rows.collect()
 }
 
-/// Records entities in this order, makes the id maps and ends the transaction.
-fn entities_sql(migration_id: Uuid, entities: &[serde_json::Value]) -> String {
+/// Records entities in this order. Mappings of an earlier attempt are void: they leave before the first row.
+fn entities_sql(order: &PrepareOrder, entities: &[serde_json::Value]) -> String {
+    let (id, attempt) = (order.migration_id, order.attempt);
     let rows = quote_literal(&json!(entities).to_string());
     format!(
         "insert into drover.entity (migration_id, entity, entity_type, source_table, destination_schema, \
-             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents) \
-         select '{migration_id}', e.entity, e.entity_type, e.source_table, e.destination_schema, \
-                e.destination_table, e.entity_hash, e.id_kind, e.key_shape, e.is_rebuilt, e.had_rows, e.late_parents \
-         from jsonb_array_elements({rows}::jsonb) with ordinality a (row, at) \
-         cross join lateral jsonb_to_record(a.row) as e (entity text, entity_type text, source_table text, \
+             destination_table, entity_hash, id_kind, key_shape, is_rebuilt, had_rows, late_parents, attempt) \
+         select '{id}', e.entity, e.entity_type, e.source_table, e.destination_schema, e.destination_table, \
+                e.entity_hash, e.id_kind, e.key_shape, e.is_rebuilt, e.had_rows, e.late_parents, {attempt} \
+         from jsonb_array_elements({rows}::jsonb) with ordinality a (object, at) \
+         cross join lateral jsonb_to_record(a.object) as e (entity text, entity_type text, source_table text, \
              destination_schema text, destination_table text, entity_hash text, id_kind text, key_shape text, \
              is_rebuilt boolean, had_rows boolean, late_parents text[]) \
-         order by a.at; \
-         select drover.create_id_map(entity_no) from drover.entity where migration_id = '{migration_id}' \
-         order by entity_no; \
-         commit"
+         order by a.at \
+         on conflict (migration_id, entity) do update \
+         set entity_type = excluded.entity_type, source_table = excluded.source_table, \
+             destination_schema = excluded.destination_schema, destination_table = excluded.destination_table, \
+             entity_hash = excluded.entity_hash, id_kind = excluded.id_kind, key_shape = excluded.key_shape, \
+             is_rebuilt = excluded.is_rebuilt, had_rows = excluded.had_rows, late_parents = excluded.late_parents, \
+             attempt = excluded.attempt; \
+         select drover.renew_id_map(e.entity_no) \
+         from jsonb_to_recordset({rows}::jsonb) as n (entity text) join drover.entity e using (entity) \
+         where e.migration_id = '{id}' order by e.entity_no"
     )
 }
 

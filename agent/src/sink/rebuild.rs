@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use futures::{TryStreamExt, stream};
-use proto::domain::catalog::{quote_ident, quote_literal};
+use proto::domain::catalog::{TableName, quote_ident, quote_literal};
 use proto::domain::failure::{Failure, FailureKind};
 use sqlx::postgres::PgConnection;
 use sqlx::{FromRow, Row};
@@ -63,7 +63,8 @@ pub async fn rebuild_keys(run: &RunContext, entity: &EntityContext) -> Result<()
          order by d.ddl_id"
     );
     let objects = journalled(&mut connection, &format!("{begin}; {list}")).await?;
-    restore(&mut connection, run, &objects, 0).await?;
+    let restored = restore(&mut connection, &objects, 0).await;
+    named(&mut connection, run, restored).await?;
     let leaf = format!("id_map_{entity_no}");
     run_sql(&mut connection, &format!(
         "do $do$ begin \
@@ -90,7 +91,8 @@ pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
          where migration_id = '{migration_id}' and state = 'dropped' and kind = 'foreign_key' order by ddl_id"
     );
     let objects = journalled(&mut connection, &format!("{begin}; {list}")).await?;
-    add_not_valid(&mut connection, run, &objects).await?;
+    let added = add_not_valid(&mut connection, &objects).await;
+    named(&mut connection, run, added).await?;
     let mut by_table: BTreeMap<(String, String), Vec<Journalled>> = BTreeMap::new();
     for object in objects {
         let table = (object.table_schema.clone(), object.table_name.clone());
@@ -114,6 +116,39 @@ pub async fn rebuild_foreign_keys(run: &RunContext) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Puts back everything that is still away, of some tables or of all of the migration's: keys and indexes first.
+///
+/// # Errors
+/// `ConstraintBroken` where a row is in the way.
+pub async fn put_back(
+    connection: &mut PgConnection,
+    migration_id: Uuid,
+    tables: &[TableName],
+) -> Result<(), Failure> {
+    let is_meant = |object: &Journalled| {
+        let is_of = |table: &TableName| {
+            table.schema == object.table_schema && table.name == object.table_name
+        };
+        tables.is_empty() || tables.iter().any(is_of)
+    };
+    let list = format!(
+        "select ddl_id, table_schema, table_name, object_name, create_sql, breach_sql from drover.ddl \
+         where migration_id = '{migration_id}' and state = 'dropped'"
+    );
+    let keys = format!("{list} and kind <> 'foreign_key' order by ddl_id");
+    let references = format!("{list} and kind = 'foreign_key' order by ddl_id");
+    let mut keys = journalled(connection, &keys).await?;
+    keys.retain(is_meant);
+    let mut references = journalled(connection, &references).await?;
+    references.retain(is_meant);
+    let put = async {
+        restore(&mut *connection, &keys, 0).await?;
+        add_not_valid(&mut *connection, &references).await?;
+        restore(&mut *connection, &references, 1).await
+    };
+    put.await.map_err(|broken: Broken<'_>| broken.failure)
+}
+
 /// Validates the foreign keys of one table.
 async fn validate(run: &RunContext, objects: Vec<Journalled>) -> Result<(), Failure> {
     let destination = &run.destination;
@@ -122,7 +157,8 @@ async fn validate(run: &RunContext, objects: Vec<Journalled>) -> Result<(), Fail
     run_sql(&mut connection, &mark)
         .await
         .during("mark a session")?;
-    restore(&mut connection, run, &objects, 1).await?;
+    let restored = restore(&mut connection, &objects, 1).await;
+    named(&mut connection, run, restored).await?;
     destination.give_back(Purpose::Build, connection).await;
     Ok(())
 }
@@ -152,29 +188,61 @@ async fn journalled(connection: &mut PgConnection, sql: &str) -> Result<Vec<Jour
     found.during("read the definitions to put back")
 }
 
-/// Adds foreign keys without looking at the rows; some may be there from before a crash. Each is a
-/// transaction of its own; all go in one message, since the destination may be far.
-async fn add_not_valid(
+/// A definition that the destination refuses.
+struct Broken<'a> {
+    object: &'a Journalled,
+    failure: Failure,
+}
+
+impl<'a> Broken<'a> {
+    fn new(object: &'a Journalled, error: &sqlx::Error) -> Self {
+        let failure = refused(error, &object.object_name, &object.table_name);
+        Self { object, failure }
+    }
+}
+
+/// The failure, with the keys of the rows in the way.
+async fn named(
     connection: &mut PgConnection,
     run: &RunContext,
-    objects: &[Journalled],
+    outcome: Result<(), Broken<'_>>,
 ) -> Result<(), Failure> {
-    let all: Vec<String> = objects.iter().filter_map(Journalled::add).collect();
-    if all.is_empty() || run_sql(connection, &all.join("; ")).await.is_ok() {
-        return Ok(());
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Broken { object, failure }) => {
+            Err(name_rows(connection, run, object.refused(), failure).await)
+        }
     }
+}
+
+/// Adds foreign keys without looking at the rows; some may be there from before a crash. Each is a
+/// transaction of its own; all go in one message, since the destination may be far.
+async fn add_not_valid<'a>(
+    connection: &mut PgConnection,
+    objects: &'a [Journalled],
+) -> Result<(), Broken<'a>> {
+    let all: Vec<String> = objects.iter().filter_map(Journalled::add).collect();
+    let (Some(first), Err(error)) = (objects.first(), run_all(connection, &all).await) else {
+        return Ok(());
+    };
     // Once more and one by one: which of them is it?
-    run_sql(connection, "rollback")
-        .await
-        .during("put back foreign keys")?;
+    if run_sql(connection, "rollback").await.is_err() {
+        return Err(Broken::new(first, &error));
+    }
     for object in objects {
         let Some(add) = object.add() else { continue };
         if let Err(error) = run_sql(connection, &add).await {
-            let failure = refused(&error, &object.object_name, &object.table_name);
-            return Err(name_rows(connection, run, object.refused(), failure).await);
+            return Err(Broken::new(object, &error));
         }
     }
     Ok(())
+}
+
+async fn run_all(connection: &mut PgConnection, all: &[String]) -> Result<(), sqlx::Error> {
+    match all.is_empty() {
+        true => Ok(()),
+        false => run_sql(connection, &all.join("; ")).await,
+    }
 }
 
 impl Journalled {
@@ -214,18 +282,17 @@ impl Journalled {
 
 /// Puts definitions back, each in a transaction with its journal entry, all in one message: what fails is
 /// the first that is still to be put back.
-async fn restore(
+async fn restore<'a>(
     connection: &mut PgConnection,
-    run: &RunContext,
-    objects: &[Journalled],
+    objects: &'a [Journalled],
     done: usize,
-) -> Result<(), Failure> {
+) -> Result<(), Broken<'a>> {
     let Some(first) = objects.first() else {
         return Ok(());
     };
     let all: Vec<String> = objects.iter().map(|object| object.restore(done)).collect();
     let span = info_span!("rebuild", table = %first.table_name, objects = objects.len());
-    let Err(error) = run_sql(connection, &all.join("; ")).instrument(span).await else {
+    let Err(error) = run_all(connection, &all).instrument(span).await else {
         return Ok(());
     };
     let ids: Vec<String> = objects.iter().map(|it| it.ddl_id.to_string()).collect();
@@ -237,9 +304,7 @@ async fn restore(
     let left = fetch_sql(connection, &left).await.unwrap_or_default();
     let culprit = left.first().and_then(|row| row.try_get(0).ok());
     let object = objects.iter().find(|it| Some(it.ddl_id) == culprit);
-    let object = object.unwrap_or(first);
-    let failure = refused(&error, &object.object_name, &object.table_name);
-    Err(name_rows(connection, run, object.refused(), failure).await)
+    Err(Broken::new(object.unwrap_or(first), &error))
 }
 
 /// A constraint that the rows break is the operator's to decide; its values are not repeated.

@@ -84,7 +84,7 @@ async fn members(
 ) -> Result<Vec<Member>, Failure> {
     let sql = format!(
         "select e.entity, p.partition_id from drover.partition p join drover.entity e using (entity_no) \
-         where e.migration_id = '{}' and p.attempt = {} and p.number = -1 and e.entity = any({})",
+         where e.migration_id = '{}' and p.attempt = {} and p.round = e.round and p.number = -1 and e.entity = any({})",
         run.order.migration_id,
         run.order.attempt,
         quote_texts(entity.compiled.knot.iter().map(String::as_str)),

@@ -16,6 +16,8 @@ use crate::failure::{During, sqlstate};
 
 /// SQLSTATE of a table that is not there; of its schema, too.
 pub const UNDEFINED_TABLE: &str = "42P01";
+/// SQLSTATE of a column that is not there.
+pub const UNDEFINED_COLUMN: &str = "42703";
 
 #[derive(FromRow)]
 struct Migration {
@@ -26,22 +28,28 @@ struct Migration {
     destination: Json<DatabaseIdentity>,
     is_finished: bool,
     entity_hashes: Json<Vec<(String, String)>>,
+    rounds: Json<Vec<(String, i32)>>,
     highest_token: i64,
 }
 
 /// The migration, if there is one, and then its partitions: one message, since the destination may be far.
+/// What was undone is void: it may come back by other rules.
 fn state_sql(name: &str) -> String {
     format!(
         "select m.migration_id, m.attempt, m.run_now, m.source, m.destination, m.is_finished, \
                 coalesce((select jsonb_agg(jsonb_build_array(e.entity, e.entity_hash) order by e.entity_no) \
-                          from drover.entity e where e.migration_id = m.migration_id), '[]') as entity_hashes, \
+                          from drover.entity e where e.migration_id = m.migration_id and e.attempt = m.attempt), \
+                         '[]') as entity_hashes, \
+                coalesce((select jsonb_agg(jsonb_build_array(e.entity, e.round) order by e.entity_no) \
+                          from drover.entity e where e.migration_id = m.migration_id and e.round > 0), \
+                         '[]') as rounds, \
                 coalesce((select max(token) from drover.partition), 0) as highest_token \
          from drover.migration m where m.name = {name}; \
          select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.token, \
                 p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
                 p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
          from drover.migration m join drover.entity e using (migration_id) join drover.partition p using (entity_no) \
-         where m.name = {name} and p.attempt = m.attempt order by e.entity_no, p.number",
+         where m.name = {name} and p.attempt = m.attempt and p.round = e.round order by e.entity_no, p.number",
         name = quote_literal(name)
     )
 }
@@ -69,6 +77,7 @@ pub async fn read_state(
         destination: found.destination.0,
         entity_hashes: found.entity_hashes.0,
         is_finished: found.is_finished,
+        rounds: found.rounds.0,
         highest_token: found.highest_token,
         partitions: partitions.during("read the partitions")?,
     }))
@@ -135,7 +144,8 @@ pub async fn finish(connection: &mut PgConnection, migration_id: Uuid) -> Result
     let finished = sqlx::query(
         "update drover.migration m set is_finished = true where m.migration_id = $1 \
          and not exists (select from drover.partition p join drover.entity e using (entity_no) \
-                         where e.migration_id = m.migration_id and p.attempt = m.attempt and not p.done) \
+                         where e.migration_id = m.migration_id and p.attempt = m.attempt and p.round = e.round \
+                           and not p.done) \
          and not exists (select from drover.ddl d where d.migration_id = m.migration_id and d.state = 'dropped')",
     )
     .bind(migration_id)

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::rollback::EntityResetArgs;
 use super::wanted::{WantedEntity, limit};
 
 /// How much of a list is shown.
@@ -17,6 +18,8 @@ pub struct LimitArgs {
 pub enum EntityCommand {
     /// List the entities of a migration in dependency order
     List(EntityListArgs),
+    /// Take an entity back, and all that depend on it, to copy them again
+    Reset(EntityResetArgs),
 }
 
 /// `drover entity list`.

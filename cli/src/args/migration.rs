@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::lists::LimitArgs;
 use super::local::LocalArgs;
+use super::rollback::RollbackArgs;
 use super::{WantedState, duration};
 
 /// `drover migration …`.
@@ -30,6 +31,8 @@ pub enum MigrationCommand {
     Pause(PauseArgs),
     /// Let a paused or blocked migration go on
     Resume(ResumeArgs),
+    /// Take back what a migration wrote: the destination is as it was before
+    Rollback(RollbackArgs),
     /// Forget a migration that is not under way; what is at the destination stays
     Delete(DeleteArgs),
 }

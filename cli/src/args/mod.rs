@@ -13,6 +13,7 @@ mod lists;
 mod local;
 mod mapping;
 mod migration;
+mod rollback;
 mod rules;
 mod run;
 mod validation;
@@ -37,6 +38,7 @@ pub use migration::{
     CreateArgs, DeleteArgs, GetArgs, GoOnArgs, GrantSide, ListArgs, MigrationCommand, PatienceArgs,
     PauseArgs, PlanArgs, ResumeArgs, WaitArgs, WatchArgs,
 };
+pub use rollback::{DestinationCommand, EntityResetArgs, RollbackArgs, UndoArgs, UninstallArgs};
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};
 pub use validation::{
@@ -79,6 +81,9 @@ pub enum Command {
     /// Create, start, watch and stop migrations
     #[command(subcommand)]
     Migration(MigrationCommand),
+    /// Remove what is Drover's own from a destination
+    #[command(subcommand)]
+    Destination(DestinationCommand),
     /// See how far each entity is
     #[command(subcommand)]
     Entity(EntityCommand),

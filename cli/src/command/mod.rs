@@ -13,16 +13,18 @@ mod machine;
 mod mapping;
 mod migration;
 mod plan;
+mod rollback;
 mod rules;
 pub mod run;
 mod stored_rules;
+mod uninstall;
 mod validation;
 
 pub use migration::Planned;
 
 use crate::args::{
-    BatchCommand, CheckpointCommand, Command, EntityCommand, ErrorCommand, MappingCommand,
-    RulesCommand,
+    BatchCommand, CheckpointCommand, Command, DestinationCommand, EntityCommand, ErrorCommand,
+    MappingCommand, RulesCommand,
 };
 use crate::context::Context;
 use crate::exit::{self, Code};
@@ -38,6 +40,12 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Dev(args) => Box::pin(dev::run(context, args)).await,
         Command::Migration(command) => Box::pin(migration::run(context, command)).await,
         Command::Entity(EntityCommand::List(args)) => lists::entities(context, args).await,
+        Command::Entity(EntityCommand::Reset(args)) => {
+            Box::pin(rollback::reset(context, args)).await
+        }
+        Command::Destination(DestinationCommand::Uninstall(args)) => {
+            Box::pin(uninstall::run(context, args)).await
+        }
         Command::Batch(BatchCommand::List(args)) => lists::batches(context, args).await,
         Command::Checkpoint(CheckpointCommand::List(args)) => {
             lists::checkpoints(context, args).await

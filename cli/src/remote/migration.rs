@@ -195,6 +195,20 @@ impl Remote {
         Ok((record(answer.migration)?, answer.next_steps))
     }
 
+    /// How the tables compare with the start after a migration's last rollback, in words.
+    pub async fn rollback_outcome(&self, name: &str) -> Result<String, Stop> {
+        let request = pb::GetMigrationRequest {
+            name: name.to_owned(),
+        };
+        let answer = self
+            .connection
+            .call("GetMigration", request, |channel, request| async move {
+                client(channel).get_migration(request).await
+            })
+            .await?;
+        Ok(answer.rollback_outcome)
+    }
+
     /// Migrations, the newest first.
     pub async fn migrations(&self, limit: u32) -> Result<Listed<MigrationOrchestration>, Stop> {
         pages(limit, |page_size, page_token| async move {

@@ -13,6 +13,7 @@ mod mapping;
 mod migration;
 mod page;
 mod refusal;
+mod rollback;
 mod route;
 mod rules;
 mod settings;
@@ -30,6 +31,7 @@ use settings::Settings;
 
 pub use migration::GoOn;
 pub use page::Listed;
+pub use rollback::Rollback;
 pub use watch::{Update, Watch};
 
 /// Largest answer that is taken, in bytes: a page of errors with their rows.

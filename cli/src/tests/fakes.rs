@@ -107,6 +107,7 @@ impl MigrationService for Script {
         Ok(Response::new(pb::GetMigrationResponse {
             migration,
             next_steps: vec!["drover migration watch clinic".to_owned()],
+            rollback_outcome: String::new(),
         }))
     }
 
@@ -181,6 +182,39 @@ impl MigrationService for Script {
         };
         let migration = migration(self.next(asked, &request).await?);
         Ok(Response::new(pb::ResumeMigrationResponse { migration }))
+    }
+
+    async fn rollback_migration(
+        &self,
+        request: Request<pb::RollbackMigrationRequest>,
+    ) -> Result<Response<pb::RollbackMigrationResponse>, Status> {
+        let body = request.get_ref();
+        let asked = Asked {
+            method: "rollback",
+            name: body.name.clone(),
+            request_id: body.request_id.clone(),
+            detail: body.confirm.clone(),
+            ..Asked::default()
+        };
+        let migration = migration(self.next(asked, &request).await?);
+        Ok(Response::new(pb::RollbackMigrationResponse {
+            migration,
+            entities: Vec::new(),
+            effects: Vec::new(),
+        }))
+    }
+
+    async fn uninstall_destination(
+        &self,
+        request: Request<pb::UninstallDestinationRequest>,
+    ) -> Result<Response<pb::UninstallDestinationResponse>, Status> {
+        let asked = Asked {
+            method: "uninstall",
+            name: request.get_ref().connection.clone(),
+            ..Asked::default()
+        };
+        self.next(asked, &request).await?;
+        Ok(Response::new(pb::UninstallDestinationResponse {}))
     }
 
     async fn delete_migration(

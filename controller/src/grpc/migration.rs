@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::page::Page;
-use super::{Gate, status, watch};
+use super::{Gate, rollback, status, watch};
 use crate::commands::{Asked, Checked};
 use crate::preflight;
 use crate::store::CommandCall;
@@ -112,6 +112,9 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let name = request.into_inner().name;
         let found = realm.find(&name).await.map_err(status::of_command)?;
         let next_steps = next_steps(&found);
+        let report = realm.store.rollback_report(found.id).await;
+        let report = report.map_err(|error| status::of_store(&error))?;
+        let rollback_outcome = report.map_or_else(String::new, |report| report.describe());
         let (waits_for, throttled) = (self.waits_for(found.id), self.throttled(found.id));
         let mut migration = message(found)?;
         if let (Some(words), None) = (waits_for, &migration.activity_reason) {
@@ -124,6 +127,7 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         Ok(Response::new(pb::GetMigrationResponse {
             migration: Some(migration),
             next_steps,
+            rollback_outcome,
         }))
     }
 
@@ -203,6 +207,20 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         Ok(Response::new(pb::ResumeMigrationResponse { migration }))
     }
 
+    async fn rollback_migration(
+        &self,
+        request: Request<pb::RollbackMigrationRequest>,
+    ) -> Result<Response<pb::RollbackMigrationResponse>, Status> {
+        rollback::rollback(self, request).await
+    }
+
+    async fn uninstall_destination(
+        &self,
+        request: Request<pb::UninstallDestinationRequest>,
+    ) -> Result<Response<pb::UninstallDestinationResponse>, Status> {
+        rollback::uninstall(self, request).await
+    }
+
     async fn delete_migration(
         &self,
         request: Request<pb::DeleteMigrationRequest>,
@@ -260,7 +278,7 @@ pub(super) fn call(
     })
 }
 
-fn given(text: String) -> Option<String> {
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -318,19 +336,36 @@ fn next_steps(migration: &MigrationOrchestration) -> Vec<String> {
     let name = &migration.name;
     let commands: &[&str] = match (migration.status, migration.activity) {
         (MigrationStatus::Pending, _) => &["migration start", "migration delete"],
-        (MigrationStatus::Running, Some(Activity::Paused)) => &["migration resume"],
-        (MigrationStatus::Running, Some(Activity::Blocked)) => {
-            &["error list", "migration resume", "migration pause"]
+        (MigrationStatus::Running, Some(Activity::Paused)) => {
+            &["migration resume", "migration rollback"]
         }
+        (MigrationStatus::Running, Some(Activity::Blocked)) => &[
+            "error list",
+            "migration resume",
+            "migration pause",
+            "migration rollback",
+        ],
         (MigrationStatus::Running, Some(Activity::Pausing)) => {
             &["migration wait --for=state=paused", "migration resume"]
         }
         (MigrationStatus::Running, Some(Activity::Running) | None) => {
             &["migration watch", "migration pause"]
         }
-        (MigrationStatus::Completed, _) => &["error list", "migration delete"],
-        (MigrationStatus::Failed, _) => &["migration delete"],
-        (MigrationStatus::RollingBack, _) => &["migration watch"],
+        (MigrationStatus::Completed, _) if migration.finalized_at.is_some() => {
+            &["error list", "migration delete"]
+        }
+        (MigrationStatus::Completed, _) => {
+            &["error list", "migration rollback", "migration delete"]
+        }
+        (MigrationStatus::Failed, _) if migration.finalized_at.is_some() => &["migration delete"],
+        (MigrationStatus::Failed, _) => &["migration rollback", "migration delete"],
+        (MigrationStatus::RollingBack, Some(Activity::Blocked)) => &[
+            "migration rollback",
+            "migration rollback --conflicts keep",
+            "migration resume",
+        ],
+        (MigrationStatus::RollingBack, Some(Activity::Paused)) => &["migration resume"],
+        (MigrationStatus::RollingBack, _) => &["migration watch", "migration pause"],
     };
     commands
         .iter()
@@ -338,6 +373,10 @@ fn next_steps(migration: &MigrationOrchestration) -> Vec<String> {
             "error list" => format!("drover error list --migration {name}"),
             "migration wait --for=state=paused" => {
                 format!("drover migration wait {name} --for=state=paused")
+            }
+            "migration rollback" => format!("drover migration rollback {name} --dry-run"),
+            "migration rollback --conflicts keep" => {
+                format!("drover migration rollback {name} --conflicts keep|force --confirm {name}")
             }
             command => format!("drover {command} {name}"),
         })

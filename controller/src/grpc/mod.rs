@@ -8,6 +8,7 @@ mod lists;
 mod mapping;
 mod migration;
 mod page;
+mod rollback;
 mod rules;
 mod session;
 mod status;

@@ -28,6 +28,20 @@ pub fn of_command(error: CommandError) -> Status {
                 &[("name", wanted), ("candidates", names)],
             )
         }
+        CommandError::NotConfirmed { .. } => with(Reason::NotConfirmed, error.to_string(), &[]),
+        CommandError::NoEntity { entity } => not_found(Reason::EntityNotFound, "entity", &entity),
+        CommandError::StillNeeded { ref needed_by } => {
+            let blockers: Vec<String> = needed_by
+                .iter()
+                .map(|name| format!("drover migration finalize {name}"))
+                .collect();
+            precondition(
+                Reason::StillNeeded,
+                error.to_string(),
+                "destination",
+                &blockers,
+            )
+        }
         CommandError::Store(error) => of_store(&error),
         CommandError::Failed(failure) => of_failure(&failure),
     }

@@ -42,6 +42,8 @@ pub struct Job {
     pub run_now: chrono::DateTime<chrono::Utc>,
     /// The snapshot that was ordered last.
     pub snapshot: Option<String>,
+    /// How often entities were undone alone within the attempt, as the destination has it.
+    pub rounds: BTreeMap<String, i32>,
 }
 
 /// What came of ordering a run.
@@ -100,10 +102,11 @@ pub fn check_start(
         .iter()
         .filter(|entity| entity.is_active)
         .find(|entity| {
-            !state
-                .entity_hashes
-                .iter()
-                .any(|(known, _)| *known == entity.entity)
+            let is_known = |known: &String| *known == entity.entity;
+            let hashes = state.entity_hashes.iter().map(|(known, _)| known);
+            // One that was undone alone comes back by whatever rules it has now.
+            let undone = state.rounds.iter().map(|(known, _)| known);
+            !hashes.chain(undone).any(is_known)
         });
     if let Some(added) = added.filter(|_| !state.partitions.is_empty()) {
         return Err(Failure::new(
@@ -142,6 +145,7 @@ impl Job {
         match self.ask(Query::Prepare(Box::new(order)), LONG).await? {
             QueryAnswer::State(Some(state)) => {
                 self.run_now = state.run_now;
+                self.rounds = state.rounds.iter().cloned().collect();
                 Ok(*state)
             }
             _ => Err(misfit()),
@@ -192,17 +196,32 @@ impl Job {
         known: Vec<PartitionState>,
         lanes: u32,
     ) -> Result<Vec<PartitionState>, Failure> {
-        if !known.is_empty() {
+        let is_begun = |entity: &&CompiledEntity| {
+            known
+                .iter()
+                .any(|partition| partition.entity == entity.entity)
+        };
+        let active = self.compiled.entities.iter().filter(|it| it.is_active);
+        let new: Vec<&CompiledEntity> = active.filter(|entity| !is_begun(entity)).collect();
+        // Once it is begun, only what was undone alone begins anew.
+        let is_anew = |entity: &&&CompiledEntity| {
+            known.is_empty() || self.rounds.contains_key(&entity.entity)
+        };
+        let new: Vec<&CompiledEntity> = new.iter().filter(is_anew).copied().collect();
+        if new.is_empty() {
             return Ok(known);
         }
         let (id, attempt) = (self.migration.id, self.migration.attempt);
-        let samples = sample(self, lanes).await?;
+        let samples = sample(self, &new, lanes).await?;
         let totals: Vec<_> = samples.iter().map(Sampled::total).collect();
         let stored = self.store.set_entity_totals(id, &totals).await;
         stored.map_err(|error| error.failure())?;
         let all = samples
             .iter()
-            .flat_map(|sample| partitions(id, attempt, sample.entity, &sample.bounds))
+            .flat_map(|sample| {
+                let round = self.rounds.get(&sample.entity.entity).copied().unwrap_or(0);
+                partitions(id, (attempt, round), sample.entity, &sample.bounds)
+            })
             .collect();
         let query = Query::BeginLoad {
             migration_id: id,
@@ -252,6 +271,17 @@ impl Job {
             self.persist(&tick).await.map_err(|error| error.failure())?;
         }
         Ok(())
+    }
+
+    /// Every active entity has its partitions, and every row of them is read.
+    pub fn is_read(&self, partitions: &[PartitionState]) -> bool {
+        let mut active = self.compiled.entities.iter().filter(|it| it.is_active);
+        let is_begun = |entity: &CompiledEntity| {
+            partitions
+                .iter()
+                .any(|partition| partition.entity == entity.entity)
+        };
+        !partitions.is_empty() && partitions.iter().all(|part| part.is_done) && active.all(is_begun)
     }
 
     /// All rows are read under one snapshot, or under others that show the same rows.

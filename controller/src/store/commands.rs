@@ -115,7 +115,10 @@ impl Store {
     }
 }
 
-async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<Value>, StoreError> {
+pub(super) async fn earlier(
+    conn: &mut PgConnection,
+    call: &CommandCall,
+) -> Result<Option<Value>, StoreError> {
     match command::find(conn, call).await? {
         None => Ok(None),
         Some(Earlier::Same(answer)) => Ok(Some(answer)),
@@ -123,11 +126,11 @@ async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<V
     }
 }
 
-fn read_answer(answer: Value) -> Result<MigrationOrchestration, StoreError> {
+pub(super) fn read_answer(answer: Value) -> Result<MigrationOrchestration, StoreError> {
     serde_json::from_value(answer).map_err(|_| StoreError::RequestIdReused)
 }
 
-async fn keep(
+pub(super) async fn keep(
     conn: &mut PgConnection,
     call: &CommandCall,
     after: &MigrationOrchestration,
@@ -136,7 +139,7 @@ async fn keep(
     Ok(command::insert(conn, call, Some(after.id), &answer).await?)
 }
 
-async fn check_etag(conn: &mut PgConnection, target: &Target) -> Result<(), StoreError> {
+pub(super) async fn check_etag(conn: &mut PgConnection, target: &Target) -> Result<(), StoreError> {
     let id = target.migration_id;
     let now = migration_orchestration::lock(conn, id)
         .await?

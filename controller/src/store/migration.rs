@@ -13,8 +13,8 @@ use super::query::legacy_entity_mapping::NewMapping;
 use super::query::outbox::NewEvent;
 use super::query::plan::NewPlan;
 use super::query::{
-    entity_migration_status, legacy_entity_mapping, migration_checkpoint, migration_orchestration,
-    outbox, partition_progress, plan, validation_run,
+    entity_migration_status, legacy_entity_mapping, migration_checkpoint, migration_error,
+    migration_orchestration, outbox, partition_progress, plan, rollback, validation_run,
 };
 
 /// From this many estimated rows on, a migration's batches get a partition of their own.
@@ -144,6 +144,14 @@ pub(super) async fn command(
             partition_progress::delete_all(conn, id).await?;
             entity_migration_status::reset_all(conn, id).await?;
             migration_checkpoint::end_all(conn, id).await?;
+            migration_error::resolve_undone(conn, id, None).await?;
+        }
+        Command::ResetDone => {
+            let entities = rollback::scope(conn, id).await?.entities;
+            partition_progress::delete_of(conn, id, &entities).await?;
+            entity_migration_status::reset(conn, id, &entities).await?;
+            migration_checkpoint::end_of(conn, id, &entities).await?;
+            migration_error::resolve_undone(conn, id, Some(&entities)).await?;
         }
         Command::Start
         | Command::Pause
@@ -157,7 +165,10 @@ pub(super) async fn command(
     migration_orchestration::set_state(conn, id, &next).await?;
     migration_orchestration::recount(conn, id, 0).await?;
     let after = locked(conn, id).await?;
-    if let Some(event) = event(&before, &after, &next) {
+    if let Some(mut event) = event(&before, &after, &next) {
+        if matches!(command, Command::RollbackDone | Command::ResetDone) {
+            event.more.extend(rollback::told(conn, id).await?);
+        }
         outbox::insert(conn, id, &[event]).await?;
     }
     Ok(after)
@@ -206,6 +217,7 @@ fn event(
         (_, MigrationStatus::Completed) => ("migration_completed", Some("succeeded")),
         (_, MigrationStatus::Failed) => ("migration_completed", Some("cancelled")),
         (_, MigrationStatus::Pending) => ("migration_completed", Some("rolled_back")),
+        (MigrationStatus::RollingBack, MigrationStatus::Running) => ("entities_reset", None),
         (
             MigrationStatus::Running | MigrationStatus::Completed | MigrationStatus::Failed,
             MigrationStatus::RollingBack,

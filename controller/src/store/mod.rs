@@ -14,6 +14,7 @@ mod lock;
 mod migration;
 pub mod query;
 mod read;
+mod rollback;
 mod tick;
 mod transact;
 mod validation;

@@ -75,6 +75,8 @@ pub enum FailureKind {
     RowRefused,
     /// A constraint of the destination cannot be rebuilt over the rows.
     ConstraintBroken,
+    /// Rows stand in the way of a rollback: others changed them, or rows that stay refer to them.
+    UndoConflict,
     /// Another holder owns the partition.
     Fenced,
     /// Another process runs this migration.
@@ -157,6 +159,10 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::ConstraintBroken => (
             Policy::Operator,
             "mend or delete the rows in the destination, then run the plan again: only the rebuild is repeated; or migrate under another name into a fresh destination with rules that keep such rows apart",
+        ),
+        K::UndoConflict => (
+            Policy::Operator,
+            "look at them (`drover migration rollback NAME --dry-run`), then roll back again with `--conflicts keep` (they stay) or `--conflicts force` (they are undone, too)",
         ),
         K::Fenced => (
             Policy::Stop,

@@ -22,3 +22,4 @@ pub mod rules;
 pub mod sketch;
 pub mod state;
 pub mod token;
+pub mod undo;

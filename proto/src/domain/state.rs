@@ -43,6 +43,8 @@ pub enum Command {
     Rollback,
     /// Seen: everything is undone.
     RollbackDone,
+    /// Seen: some entities are undone, the others stay; they are copied again when it is resumed.
+    ResetDone,
     /// Operator: rule out a rollback.
     Finalize,
 }
@@ -137,6 +139,7 @@ impl Command {
             Self::Cancel => "cancel",
             Self::Rollback => "roll back",
             Self::RollbackDone => "finish its rollback",
+            Self::ResetDone => "finish the reset of entities",
             Self::Finalize => "finalize",
         }
     }
@@ -190,7 +193,8 @@ fn at_rest(state: State, command: &Command) -> Result<Next, &'static str> {
         | Command::Block { .. }
         | Command::Complete
         | Command::Cancel
-        | Command::RollbackDone => Err("it is not under way"),
+        | Command::RollbackDone
+        | Command::ResetDone => Err("it is not under way"),
     }
 }
 
@@ -261,6 +265,17 @@ fn inside(state: State, activity: Activity, command: &Command) -> Result<Next, &
         }),
         (Command::RollbackDone, _) if is_rollback => Err("resume it"),
         (Command::RollbackDone, _) => Err("it is not being rolled back"),
+
+        (Command::ResetDone, Running | Pausing) if is_rollback => {
+            let state = State {
+                status: MigrationStatus::Running,
+                activity: Some(Paused),
+                ..state
+            };
+            Ok(stay(state, Reason::Clear))
+        }
+        (Command::ResetDone, _) if is_rollback => Err("resume it"),
+        (Command::ResetDone, _) => Err("it is not being rolled back"),
 
         (Command::Finalize, _) => Err("it has not ended"),
     }

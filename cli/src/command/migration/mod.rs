@@ -26,6 +26,9 @@ pub async fn run(context: &Context, command: MigrationCommand) -> Result<Code, S
         MigrationCommand::Wait(args) => Box::pin(watch::wait(context, &args)).await,
         MigrationCommand::Pause(args) => Box::pin(go_on::pause(context, args)).await,
         MigrationCommand::Resume(args) => Box::pin(go_on::resume(context, args)).await,
+        MigrationCommand::Rollback(args) => {
+            Box::pin(super::rollback::migration(context, args)).await
+        }
         MigrationCommand::Delete(args) => delete::run(context, args).await,
     }
 }

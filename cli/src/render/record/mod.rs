@@ -9,6 +9,7 @@ mod mapping;
 mod migration;
 mod planned;
 mod rules;
+pub mod undo;
 mod validation;
 
 pub use agent::details as agent_details;

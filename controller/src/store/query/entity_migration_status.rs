@@ -243,6 +243,26 @@ pub async fn reset_all(conn: &mut PgConnection, migration_id: Uuid) -> Result<()
     Ok(())
 }
 
+/// Puts some entities back to the beginning: they are undone.
+pub async fn reset(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    entities: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update entity_migration_status set
+             status = 'pending', blocked_reason = null, records_read = 0, records_processed = 0,
+             records_failed = 0, records_held = 0, records_skipped = 0, records_filtered = 0,
+             records_total_exact = false, last_processed_id = null, throughput_per_second = 0
+         where migration_id = $1 and entity = any($2) and status in ('running', 'completed', 'failed')",
+    )
+    .bind(migration_id)
+    .bind(entities)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Stores the rates of entities, in rows per second.
 pub async fn set_throughput(
     conn: &mut PgConnection,

@@ -118,6 +118,23 @@ pub async fn end_all(conn: &mut PgConnection, migration_id: Uuid) -> Result<(), 
     Ok(())
 }
 
+/// Nothing of these entities can be resumed from any more.
+pub async fn end_of(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    entities: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_checkpoint set is_resumable = false
+         where migration_id = $1 and entity = any($2) and is_resumable",
+    )
+    .bind(migration_id)
+    .bind(entities)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The migration's newest checkpoints, newest first.
 pub async fn list(
     conn: &mut PgConnection,

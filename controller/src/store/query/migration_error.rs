@@ -47,6 +47,24 @@ pub struct NewError {
     pub ordinal: i64,
 }
 
+/// Errors of rows that were undone, of these entities or of all: the rows come again, if they do.
+pub async fn resolve_undone(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    entities: Option<&[String]>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_error set is_resolved = true, resolution_notes = 'rolled back'
+         where migration_id = $1 and not is_resolved and partition_id is not null
+           and ($2::text[] is null or entity = any($2))",
+    )
+    .bind(migration_id)
+    .bind(entities)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Adds errors and returns how many are new: one that was sent before is left as it is.
 pub async fn insert(
     conn: &mut PgConnection,

@@ -212,7 +212,8 @@ pub async fn set_state(conn: &mut PgConnection, id: Uuid, next: &Next) -> Result
              attempt = attempt + $7::int,
              finalized_at = case when $8 then coalesce(finalized_at, clock_timestamp()) end,
              progress_percentage = case when $2 = 'completed' then 100
-                                        when $7 then 0 else progress_percentage end
+                                        when $7 or (status = 'rolling_back' and $2 = 'running') then 0
+                                        else progress_percentage end
          where id = $1",
     )
     .bind(id)

@@ -16,6 +16,7 @@ pub mod migration_orchestration;
 pub mod outbox;
 pub mod partition_progress;
 pub mod plan;
+pub mod rollback;
 pub mod schema_change_operation;
 pub mod validation_run;
 pub mod validation_unit;

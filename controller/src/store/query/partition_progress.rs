@@ -325,6 +325,20 @@ pub async fn delete_all(conn: &mut PgConnection, migration_id: Uuid) -> Result<(
     Ok(())
 }
 
+/// Forgets the partitions of some entities.
+pub async fn delete_of(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    entities: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from partition_progress where migration_id = $1 and entity = any($2)")
+        .bind(migration_id)
+        .bind(entities)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 fn record(row: &PgRow) -> Result<PartitionProgress, sqlx::Error> {
     let key = |column: &str| -> Result<Option<KeyValue>, sqlx::Error> {
         let key: Option<Json<KeyValue>> = row.try_get(column)?;

@@ -320,6 +320,9 @@ pub struct DestinationState {
     pub entity_hashes: Vec<(String, String)>,
     /// Every row was written, every constraint put back.
     pub is_finished: bool,
+    /// Entities that were undone alone within the attempt, and how often.
+    #[serde(default)]
+    pub rounds: Vec<(String, i32)>,
     /// Highest fencing token ever seen here.
     pub highest_token: i64,
     /// The partitions with their positions.

@@ -13,6 +13,7 @@ use crate::domain::compiled::CompiledPlan;
 use crate::domain::key::{KeyRange, KeyValue};
 use crate::domain::preflight::{Facts, Trial, TrialAsk};
 use crate::domain::record::MigrationMapping;
+use crate::domain::undo::{UndoAnswer, UndoOrder};
 
 /// A query with its number and deadline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +153,10 @@ pub enum Query {
         /// A token higher than any they have.
         token: i64,
     },
+    /// A step of taking rows back.
+    Undo(Box<UndoOrder>),
+    /// Removes everything of Drover's from the destination, once no migration needs it.
+    Uninstall,
     /// The new id of a legacy row.
     LookupMapping {
         /// The migration.
@@ -243,6 +248,13 @@ pub enum QueryAnswer {
     Settled(Vec<BatchReport>),
     /// To `ReadLedger`.
     Ledger(Vec<BatchReport>),
+    /// To `Undo`.
+    Undone(Box<UndoAnswer>),
+    /// To `Uninstall`: migrations that still need it; none where it is removed.
+    Uninstalled {
+        /// Their names.
+        needed_by: Vec<String>,
+    },
     /// To `LookupMapping` and `ReverseMapping`.
     Mappings(Vec<MigrationMapping>),
     /// To `Validate`.

@@ -44,21 +44,21 @@ const STATES: [(&str, State); 13] = [
 ];
 
 /// Row: state. Columns: start, pause, paused, resume, block, complete, cancel, rollback,
-/// rollback done, finalize. `-` is illegal, `=` leaves the state as it is.
+/// rollback done, reset done, finalize. `-` is illegal, `=` leaves the state as it is.
 const TABLE: &str = "
-pending          running - - - - - - - - -
-running          = running/pausing - = running/blocked completed failed undoing - -
-running/pausing  - = running/paused running running/blocked completed failed undoing - -
-running/paused   - = = running running/blocked - failed undoing - -
-running/blocked  - running/pausing - running = - failed undoing - -
-completed        - - - - - - - undoing - completed!
-completed!       - - - - - - - - - =
-failed           - - - - - - - undoing - failed!
-failed!          - - - - - - - - - =
-undoing          - undoing/pausing - = undoing/blocked - - = pending -
-undoing/pausing  - = undoing/paused undoing undoing/blocked - - = pending -
-undoing/paused   - = = undoing undoing/blocked - - - - -
-undoing/blocked  - undoing/pausing - undoing = - - - - -
+pending          running - - - - - - - - - -
+running          = running/pausing - = running/blocked completed failed undoing - - -
+running/pausing  - = running/paused running running/blocked completed failed undoing - - -
+running/paused   - = = running running/blocked - failed undoing - - -
+running/blocked  - running/pausing - running = - failed undoing - - -
+completed        - - - - - - - undoing - - completed!
+completed!       - - - - - - - - - - =
+failed           - - - - - - - undoing - - failed!
+failed!          - - - - - - - - - - =
+undoing          - undoing/pausing - = undoing/blocked - - = pending running/paused -
+undoing/pausing  - = undoing/paused undoing undoing/blocked - - = pending running/paused -
+undoing/paused   - = = undoing undoing/blocked - - - - - -
+undoing/blocked  - undoing/pausing - undoing = - - - - - -
 ";
 
 const fn at(status: MigrationStatus, activity: Option<Activity>, is_finalized: bool) -> State {
@@ -69,7 +69,7 @@ const fn at(status: MigrationStatus, activity: Option<Activity>, is_finalized: b
     }
 }
 
-fn commands() -> [Command; 10] {
+fn commands() -> [Command; 11] {
     [
         Command::Start,
         Command::Pause,
@@ -83,6 +83,7 @@ fn commands() -> [Command; 10] {
         Command::Cancel,
         Command::Rollback,
         Command::RollbackDone,
+        Command::ResetDone,
         Command::Finalize,
     ]
 }
@@ -105,7 +106,7 @@ fn every_state_and_command_has_the_outcome_of_the_table() {
     assert_eq!(rows.len(), STATES.len());
     for row in rows {
         let state = named(row[0]);
-        assert_eq!(row.len(), 11, "{}", row[0]);
+        assert_eq!(row.len(), 12, "{}", row[0]);
         for (command, expected) in commands().iter().zip(&row[1..]) {
             let outcome = next(state, command).map(|next| next.state);
             match *expected {

@@ -117,6 +117,8 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::ReadLedger { .. } => "read ledger",
         Query::FinishRun { .. } => "finish run",
         Query::Seal { .. } => "seal",
+        Query::Undo(_) => "undo",
+        Query::Uninstall => "uninstall",
         Query::LookupMapping { .. } => "lookup mapping",
         Query::ReverseMapping { .. } => "reverse mapping",
         Query::Validate(_) => "validate",

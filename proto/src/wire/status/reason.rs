@@ -87,6 +87,12 @@ reasons! {
     RowRefused = "ROW_REFUSED", FailedPrecondition;
     /// A constraint cannot be put back over the rows.
     ConstraintBroken = "CONSTRAINT_BROKEN", FailedPrecondition;
+    /// Rows stand in the way of a rollback.
+    UndoConflict = "UNDO_CONFLICT", FailedPrecondition;
+    /// The name that was to be typed is not the right one.
+    NotConfirmed = "NOT_CONFIRMED", FailedPrecondition;
+    /// Something still needs what was to be removed.
+    StillNeeded = "STILL_NEEDED", FailedPrecondition;
     /// Another process runs this migration.
     AlreadyRunning = "ALREADY_RUNNING", FailedPrecondition;
     /// The resume token is too old: what it stands for is not kept any more.

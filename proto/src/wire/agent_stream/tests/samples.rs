@@ -11,6 +11,9 @@ use crate::domain::frame::*;
 use crate::domain::key::{KeyRange, KeyValue};
 use crate::domain::preflight::{Trial, TrialAsk};
 use crate::domain::record::samples::migration_mapping;
+use crate::domain::undo::{
+    ConflictPolicy, UndoAnswer, UndoOrder, UndoReport, UndoStep, UndoTarget,
+};
 
 pub(super) const MIGRATION: Uuid = Uuid::from_u128(0x51);
 pub(super) const PARTITION: Uuid = Uuid::from_u128(0x52);
@@ -235,6 +238,15 @@ pub(super) fn queries() -> Vec<Query> {
             attempt: 1,
             token: 8,
         },
+        Query::Undo(Box::new(UndoOrder {
+            attempt: 1,
+            token: 9,
+            conflicts: Some(ConflictPolicy::Keep),
+            step: UndoStep::Rows {
+                target: UndoTarget::of(&clinic().entities[0]),
+            },
+        })),
+        Query::Uninstall,
         Query::LookupMapping {
             migration_id: MIGRATION,
             entity: entity(),
@@ -258,6 +270,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         destination: identity.clone(),
         entity_hashes: vec![("offices".to_owned(), "h".to_owned())],
         is_finished: false,
+        rounds: vec![("offices".to_owned(), 1)],
         highest_token: 3,
         partitions: vec![PartitionState {
             partition_id: PARTITION,
@@ -297,6 +310,10 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         },
         QueryAnswer::Settled(vec![report(Vec::new())]),
         QueryAnswer::Ledger(vec![report(vec![row_error(1)])]),
+        QueryAnswer::Undone(Box::new(UndoAnswer::Finished(UndoReport::default()))),
+        QueryAnswer::Uninstalled {
+            needed_by: vec!["clinic".to_owned()],
+        },
         QueryAnswer::Mappings(vec![
             serde_json::from_value(migration_mapping()).expect("the sample is a record"),
         ]),
