@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
+use crate::sink::{self, install, ledger, load, lookup, rebuild, schema, seal, settle, state};
 use crate::source::{catalog, check, frozen, sample};
 
 impl Desk {
@@ -193,6 +193,15 @@ impl Desk {
             )
             .await
             .map(QueryAnswer::Mappings),
+            Query::Schema(question) => {
+                let servers = schema::SchemaServers {
+                    destination: destination.clone(),
+                    source: self.connection(&format!("{}_admin", connections.source)).cloned(),
+                };
+                schema::answer(&servers, *question)
+                    .await
+                    .map(|answer| QueryAnswer::Schema(Box::new(answer)))
+            }
             Query::RebuildForeignKeys => {
                 let run = self.run(of_run()?).await?;
                 rebuild::rebuild_foreign_keys(&run).await?;

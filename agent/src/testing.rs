@@ -56,6 +56,8 @@ pub(crate) fn run_order() -> RunOrder {
                 source_max_lag_seconds: None,
             },
             warnings: Vec::new(),
+            is_cleanup: false,
+            schema_changes: Vec::new(),
             entities: Vec::new(),
         },
         source: identity.clone(),

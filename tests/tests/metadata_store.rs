@@ -76,6 +76,8 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                     source_max_lag_seconds: None,
                 },
                 warnings: Vec::new(),
+                is_cleanup: false,
+                schema_changes: Vec::new(),
                 entities: Vec::new(),
             },
         },

@@ -60,6 +60,8 @@ impl World {
                     source_max_lag_seconds: None,
                 },
                 warnings: Vec::new(),
+                is_cleanup: false,
+                schema_changes: Vec::new(),
                 entities: Vec::new(),
             },
             source: self.source.clone(),

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::schema_change::DeclaredChange;
+
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
 pub use consistency::{Consistency, ConsistencyHeld};
@@ -42,6 +44,12 @@ pub struct CompiledPlan {
     pub limits: Limits,
     /// Every entity in topological order (`dependency_order` = index + 1), inactive ones included.
     pub entities: Vec<CompiledEntity>,
+    /// Schema changes alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cleanup: bool,
+    /// Changes of a schema in order, in no hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema_changes: Vec<DeclaredChange>,
     /// What the operator should know before rows are written, in no hash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

@@ -75,6 +75,10 @@ pub enum FailureKind {
     RowRefused,
     /// A constraint of the destination cannot be rebuilt over the rows.
     ConstraintBroken,
+    /// A schema change needs the operator's word first.
+    Unconfirmed,
+    /// A schema change cannot be made, or a check took it back.
+    ChangeRefused,
     /// Another holder owns the partition.
     Fenced,
     /// Another process runs this migration.
@@ -157,6 +161,14 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::ConstraintBroken => (
             Policy::Operator,
             "mend or delete the rows in the destination, then run the plan again: only the rebuild is repeated; or migrate under another name into a fresh destination with rules that keep such rows apart",
+        ),
+        K::Unconfirmed => (
+            Policy::Operator,
+            "look at it with `drover schema plan NAME`, confirm it with `drover schema apply NAME` and the flags that the message names, then run the plan again",
+        ),
+        K::ChangeRefused => (
+            Policy::Operator,
+            "mend what the message names, or take the change out of the plan; `drover schema status NAME` shows every check",
         ),
         K::Fenced => (
             Policy::Stop,

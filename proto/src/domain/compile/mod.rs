@@ -40,7 +40,8 @@ use self::resolve::Resolved;
 use super::catalog::Catalog;
 use super::compiled::{CompiledEntity, CompiledPlan, Consistency, Limits, Warning};
 use super::graph;
-use super::plan::{Plan, ProblemLog, Problems, ReadConsistency};
+use super::plan::{MigrationType, Plan, ProblemLog, Problems, ReadConsistency};
+use super::schema_change;
 
 /// Partitions at the same time where the plan says nothing.
 const PARALLEL_PARTITIONS: u32 = 4;
@@ -94,6 +95,8 @@ pub fn compile(
             source_max_lag_seconds: limits.source_max_lag_seconds.0,
         },
         entities,
+        is_cleanup: plan.migration_type == Some(MigrationType::SchemaCleanup),
+        schema_changes: schema_change::declared(plan),
     });
     log.finish(compiled)
 }

@@ -5,6 +5,7 @@
 //! does: an assignment of a partition, or a [`Query`] with a deadline.
 
 mod query;
+mod schema;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
 pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
+pub use schema::{SchemaAnswer, SchemaQuery};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, Side};
+use super::{
+    BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, SchemaAnswer, SchemaQuery, Side,
+};
 use crate::domain::catalog::{Catalog, Probe, TableName};
 use crate::domain::compiled::CompiledPlan;
 use crate::domain::key::{KeyRange, KeyValue};
@@ -157,6 +159,8 @@ pub enum Query {
         /// The new id, or the kept key.
         destination_id: String,
     },
+    /// About schema changes.
+    Schema(Box<SchemaQuery>),
 }
 
 /// What `Prepare` needs.
@@ -226,6 +230,8 @@ pub enum QueryAnswer {
     Ledger(Vec<BatchReport>),
     /// To `LookupMapping` and `ReverseMapping`.
     Mappings(Vec<MigrationMapping>),
+    /// To `Schema`.
+    Schema(Box<SchemaAnswer>),
     /// To everything that only has to happen.
     Done,
 }

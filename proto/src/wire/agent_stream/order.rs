@@ -117,6 +117,7 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::Seal { .. } => "seal",
         Query::LookupMapping { .. } => "lookup mapping",
         Query::ReverseMapping { .. } => "reverse mapping",
+        Query::Schema(_) => "schema",
     }
 }
 

@@ -147,6 +147,8 @@ pub const fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::TooManyErrors => Reason::TooManyErrors,
         FailureKind::RowRefused => Reason::RowRefused,
         FailureKind::ConstraintBroken => Reason::ConstraintBroken,
+        FailureKind::Unconfirmed => Reason::Unconfirmed,
+        FailureKind::ChangeRefused => Reason::ChangeRefused,
         FailureKind::Fenced => Reason::Fenced,
         FailureKind::AlreadyRunning => Reason::AlreadyRunning,
         FailureKind::Internal => Reason::Internal,

@@ -85,6 +85,10 @@ reasons! {
     RowRefused = "ROW_REFUSED", FailedPrecondition;
     /// A constraint cannot be put back over the rows.
     ConstraintBroken = "CONSTRAINT_BROKEN", FailedPrecondition;
+    /// A schema change needs the operator's word first.
+    Unconfirmed = "UNCONFIRMED", FailedPrecondition;
+    /// A schema change cannot be made, or a check took it back.
+    ChangeRefused = "CHANGE_REFUSED", FailedPrecondition;
     /// Another process runs this migration.
     AlreadyRunning = "ALREADY_RUNNING", FailedPrecondition;
     /// The resume token is too old: what it stands for is not kept any more.
