@@ -94,13 +94,13 @@ impl From<StoreError> for RunError {
 }
 
 /// The one agent of this process, and the fleet it makes.
-struct Company {
+pub(crate) struct Company {
     fleet: Fleet,
     stay: JoinHandle<()>,
 }
 
 impl Company {
-    async fn meet(link: AgentLink) -> Result<Self, Failure> {
+    pub(crate) async fn meet(link: AgentLink) -> Result<Self, Failure> {
         let fleet = Fleet::new(Uuid::new_v4(), 0);
         let stay = fleet
             .greet(link)
@@ -112,7 +112,7 @@ impl Company {
         })
     }
 
-    fn crew(&self, plan: &Plan) -> Crew {
+    pub(crate) fn crew(&self, plan: &Plan) -> Crew {
         let demand = Demand {
             connections: connections(plan),
             regions: Default::default(),
@@ -296,7 +296,7 @@ async fn enlist(
     let new = NewMigration {
         id: state.map_or_else(Uuid::now_v7, |state| state.migration_id),
         attempt: state.map_or(1, |state| state.attempt),
-        migration_type: MigrationType::FullMigration,
+        migration_type: type_of(compiled),
         created_by: request.created_by.clone(),
         source_identity: source.clone(),
         destination_identity: destination.clone(),
@@ -304,6 +304,14 @@ async fn enlist(
         plan: rows,
     };
     Ok(store.create_migration(&new).await?)
+}
+
+/// What a plan is for.
+pub fn type_of(compiled: &CompiledPlan) -> MigrationType {
+    match compiled.is_cleanup {
+        true => MigrationType::SchemaCleanup,
+        false => MigrationType::FullMigration,
+    }
 }
 
 /// Metadata and destination must speak of the same migration.

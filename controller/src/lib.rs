@@ -21,6 +21,7 @@ pub mod quarantine;
 pub mod reconcile;
 pub mod sample;
 pub mod schedule;
+pub mod schema;
 pub mod server;
 pub mod store;
 pub mod supervise;

@@ -25,11 +25,12 @@ use crate::era;
 use crate::fleet::Fleet;
 use crate::grpc::{Gate, Shown, routes};
 use crate::manager::{Manager, Realm};
+use crate::schema::SchemaJobs;
 use crate::store::Store;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// Services whose health follows the leadership.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "drover.v1.MigrationService",
     "drover.v1.EntityService",
     "drover.v1.BatchService",
@@ -37,6 +38,7 @@ const SERVICES: [&str; 9] = [
     "drover.v1.ErrorService",
     "drover.v1.MappingService",
     "drover.v1.RulesService",
+    "drover.v1.SchemaService",
     "drover.v1.AgentService",
     "drover.agent.v1.AgentSessionService",
 ];
@@ -196,6 +198,7 @@ impl<L: LeaseStore> Controller<L> {
             leadership: leadership.clone(),
             times: self.times,
             poke: Arc::new(Notify::new()),
+            schema: SchemaJobs::default(),
         };
         info!(address = %self.candidate.address, "this controller leads");
         let (manager, views) = Manager::new(realm.clone());

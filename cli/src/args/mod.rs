@@ -15,6 +15,7 @@ mod mapping;
 mod migration;
 mod rules;
 mod run;
+mod schema;
 mod wanted;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,9 @@ pub use migration::{
 };
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};
+pub use schema::{
+    SchemaApplyArgs, SchemaCommand, SchemaPlanArgs, SchemaRollbackArgs, SchemaStatusArgs,
+};
 pub use wanted::WantedState;
 
 const EXAMPLES: &str = "\
@@ -92,6 +96,9 @@ pub enum Command {
     /// Work on plans, and look at the rules that were stored
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Make the changes of a schema that a plan declares, and take them back
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// See who works, and take agents out of work
     #[command(subcommand)]
     Agent(AgentCommand),

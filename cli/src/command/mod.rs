@@ -3,6 +3,7 @@
 
 mod agents;
 mod completion;
+mod confirm;
 mod demo;
 mod dev;
 mod error;
@@ -15,6 +16,7 @@ mod migration;
 mod plan;
 mod rules;
 pub mod run;
+mod schema;
 mod stored_rules;
 
 use crate::args::{
@@ -50,6 +52,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Rules(RulesCommand::Schema) => rules::schema(context),
         Command::Rules(RulesCommand::List(args)) => stored_rules::list(context, &args).await,
         Command::Rules(RulesCommand::Get(args)) => stored_rules::get(context, &args).await,
+        Command::Schema(command) => Box::pin(schema::run(context, command)).await,
         Command::Agent(command) => Box::pin(agents::run(context, command)).await,
         Command::Completion(args) => completion::run(context, &args),
         Command::ExitCodes => {

@@ -15,6 +15,7 @@ mod page;
 mod refusal;
 mod route;
 mod rules;
+mod schema;
 mod settings;
 mod stop;
 mod watch;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::page::Page;
 use super::{Gate, status, watch};
+use crate::app::type_of;
 use crate::commands::{Asked, Checked};
 use crate::store::CommandCall;
 
@@ -252,7 +253,7 @@ pub(super) fn call(
     })
 }
 
-fn given(text: String) -> Option<String> {
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -273,7 +274,7 @@ fn pending(checked: &Checked) -> pb::MigrationOrchestration {
         .filter(|entity| entity.is_active);
     pb::MigrationOrchestration {
         name: checked.compiled.name.clone(),
-        migration_type: pb::MigrationType::FullMigration.into(),
+        migration_type: pb::MigrationType::from(type_of(&checked.compiled)).into(),
         status: pb::MigrationStatus::Pending.into(),
         total_entities: i64::try_from(active.count()).unwrap_or(i64::MAX),
         ..pb::MigrationOrchestration::default()

@@ -9,6 +9,7 @@ mod mapping;
 mod migration;
 mod page;
 mod rules;
+mod schema;
 mod session;
 mod status;
 mod watch;
@@ -46,6 +47,7 @@ pub fn routes<L: LeaseStore>(gate: &Gate<L>) -> Routes {
         .add_service(service!(pb::error_service_server::ErrorServiceServer))
         .add_service(service!(pb::mapping_service_server::MappingServiceServer))
         .add_service(service!(pb::rules_service_server::RulesServiceServer))
+        .add_service(service!(pb::schema_service_server::SchemaServiceServer))
         .add_service(service!(pb::agent_service_server::AgentServiceServer))
         .add_service(service!(AgentSessionServiceServer));
     routes.routes()

@@ -98,6 +98,11 @@ impl Store {
         })
     }
 
+    /// The same records, to be written too: brought up to this version first.
+    pub async fn writable(&self) -> Result<Self, StoreError> {
+        Self::connect(self.options.clone(), &self.schema).await
+    }
+
     /// Ends every connection.
     pub async fn close(&self) {
         self.pool.close().await;

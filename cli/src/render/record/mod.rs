@@ -9,6 +9,7 @@ mod mapping;
 mod migration;
 mod planned;
 mod rules;
+mod schema;
 
 pub use agent::details as agent_details;
 pub use error::details as error_details;
@@ -16,6 +17,7 @@ pub use mapping::NamedMapping;
 pub use migration::ReadMigration;
 pub use planned::PlannedEntity;
 pub use rules::details as rules_details;
+pub use schema::{DraftedChange, reasons as schema_reasons};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -1,15 +1,102 @@
 //! Table `schema_change_operation`: changes of schemas, with their way back.
 
-use proto::domain::record::SchemaChangeOperation;
+use proto::domain::record::{SchemaChangeOperation, SchemaOperationStatus};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{parsed, parsed_option};
 
-/// Stores an operation as the destination's journal has it; `created_at` and `updated_at` are given
-/// here.
+/// Stores an operation as its journal has it; `created_at` and `updated_at` are given here. What happened
+/// between two looks at the journal is caught up with: an operation that was pending and is rolled back
+/// was completed.
 pub async fn upsert(
+    conn: &mut PgConnection,
+    operation: &SchemaChangeOperation,
+) -> Result<(), sqlx::Error> {
+    let known: Option<(String, String)> = sqlx::query_as(
+        "select status::text, operation_sql from schema_change_operation where id = $1 for update",
+    )
+    .bind(operation.id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((status, sql)) = known else {
+        return insert(conn, operation).await;
+    };
+    let status: SchemaOperationStatus = status
+        .parse()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    for status in path(status, operation.status, sql != operation.operation_sql) {
+        update(conn, operation, status).await?;
+    }
+    Ok(())
+}
+
+/// The states from where it is known to be to where it is, that one included.
+fn path(
+    from: SchemaOperationStatus,
+    to: SchemaOperationStatus,
+    is_other: bool,
+) -> Vec<SchemaOperationStatus> {
+    use SchemaOperationStatus::{Completed, Failed, Pending, RolledBack};
+    let to_pending = match from {
+        Pending => vec![],
+        Failed | RolledBack => vec![Pending],
+        Completed => vec![RolledBack, Pending],
+    };
+    let anew = |end: &[SchemaOperationStatus]| to_pending.iter().chain(end).copied().collect();
+    match (from, to) {
+        (_, Pending) if from == Pending => vec![Pending],
+        (_, Pending) => to_pending,
+        // Another operation took its place meanwhile.
+        (_, Completed) if is_other => anew(&[Completed]),
+        (_, Failed) if is_other => anew(&[Failed]),
+        (_, RolledBack) if is_other => anew(&[Completed, RolledBack]),
+        (Pending | Failed | Completed, Completed) => vec![Completed],
+        (RolledBack, Completed) => anew(&[Completed]),
+        (Pending | Failed, Failed) => vec![Failed],
+        (Completed | RolledBack, Failed) => anew(&[Failed]),
+        (Completed | RolledBack, RolledBack) => vec![RolledBack],
+        (Pending | Failed, RolledBack) => vec![Completed, RolledBack],
+    }
+}
+
+async fn update(
+    conn: &mut PgConnection,
+    operation: &SchemaChangeOperation,
+    status: SchemaOperationStatus,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update schema_change_operation set
+             position = $2, operation_type = $3::schema_operation_type, table_name = $4, column_name = $5,
+             object_name = $6, operation_sql = case when $8 = 'pending' or status = 'pending' then $7 else operation_sql end,
+             status = $8::schema_operation_status,
+             executed_at = case when $8 <> 'pending' then coalesce($9, executed_at, clock_timestamp()) end,
+             is_reversible = $10, rollback_sql = $11, backup_table_name = $12, risk_level = $13::risk_level,
+             validation_results = $14, error_message = $15
+         where id = $1",
+    )
+    .bind(operation.id)
+    .bind(operation.position)
+    .bind(operation.operation_type.as_str())
+    .bind(&operation.table_name)
+    .bind(&operation.column_name)
+    .bind(&operation.object_name)
+    .bind(&operation.operation_sql)
+    .bind(status.as_str())
+    .bind(operation.executed_at)
+    .bind(operation.is_reversible)
+    .bind(&operation.rollback_sql)
+    .bind(&operation.backup_table_name)
+    .bind(operation.risk_level.map(|level| level.as_str()))
+    .bind(&operation.validation_results)
+    .bind(&operation.error_message)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+async fn insert(
     conn: &mut PgConnection,
     operation: &SchemaChangeOperation,
 ) -> Result<(), sqlx::Error> {
@@ -19,11 +106,7 @@ pub async fn upsert(
               operation_sql, status, executed_at, is_reversible, rollback_sql, backup_table_name,
               risk_level, validation_results, error_message)
          values ($1, $2, $3, $4::schema_operation_type, $5, $6, $7, $8,
-                 $9::schema_operation_status, $10, $11, $12, $13, $14::risk_level, $15, $16)
-         on conflict (id) do update set
-             status = excluded.status, executed_at = excluded.executed_at,
-             risk_level = excluded.risk_level, validation_results = excluded.validation_results,
-             error_message = excluded.error_message",
+                 $9::schema_operation_status, $10, $11, $12, $13, $14::risk_level, $15, $16)",
     )
     .bind(operation.id)
     .bind(operation.migration_id)
