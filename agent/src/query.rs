@@ -196,7 +196,9 @@ impl Desk {
             Query::Schema(question) => {
                 let servers = schema::SchemaServers {
                     destination: destination.clone(),
-                    source: self.connection(&format!("{}_admin", connections.source)).cloned(),
+                    source: self
+                        .connection(&format!("{}_admin", connections.source))
+                        .cloned(),
                 };
                 schema::answer(&servers, *question)
                     .await

@@ -22,6 +22,7 @@ mod partitions;
 mod pool;
 mod rules;
 mod runs;
+mod schema;
 mod silence;
 mod strangers;
 mod throttle;

@@ -77,7 +77,10 @@ fn print_plan(context: &Context, found: &[DraftedChange]) -> Result<(), Stop> {
             context.say(format!("{}: refused: {refusal}", change.label));
         }
         if !change.confirmation.is_empty() {
-            context.say(format!("{}: confirm with {}", change.label, change.confirmation));
+            context.say(format!(
+                "{}: confirm with {}",
+                change.label, change.confirmation
+            ));
         }
     }
     Ok(())
@@ -99,7 +102,9 @@ async fn apply(context: &Context, args: SchemaApplyArgs) -> Result<Code, Stop> {
         }
         false => {
             let remote = context.remote()?;
-            remote.schema_apply(&args.name, consent.yes, args.confirm).await?
+            remote
+                .schema_apply(&args.name, consent.yes, args.confirm)
+                .await?
         }
     };
     context.show_list(&done)
@@ -183,7 +188,9 @@ async fn run_here(
     agent.end().await;
     match done {
         Some(done) => done.map_err(|failure| Stop::failed(&failure)),
-        None => Err(Stop::interrupted("stopped; run the same command again to go on")),
+        None => Err(Stop::interrupted(
+            "stopped; run the same command again to go on",
+        )),
     }
 }
 

@@ -122,8 +122,11 @@ impl Remote {
         }
         match state.failure.is_empty() {
             true => records(state.operations),
-            false => Err(Stop::new(Code::Failed, state.failure_reason, state.failure)
-                .hinting(format!("`drover schema status {name}` shows every operation"))),
+            false => Err(
+                Stop::new(Code::Failed, state.failure_reason, state.failure).hinting(format!(
+                    "`drover schema status {name}` shows every operation"
+                )),
+            ),
         }
     }
 }

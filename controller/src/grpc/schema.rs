@@ -26,7 +26,12 @@ impl<L: LeaseStore> SchemaService for Gate<L> {
                 let regions = body.regions.into_iter().collect();
                 realm.plan_schema_of(&body.plan, regions).await
             }
-            _ => return Err(wire_status::invalid("name", "either name or plan is needed")),
+            _ => {
+                return Err(wire_status::invalid(
+                    "name",
+                    "either name or plan is needed",
+                ));
+            }
         };
         let drafted = drafted.map_err(status::of_command)?;
         let changes = drafted.into_iter().map(planned).collect::<Result<_, _>>()?;
@@ -87,12 +92,16 @@ impl<L: LeaseStore> SchemaService for Gate<L> {
 
 fn message(state: SchemaState) -> Result<pb::SchemaState, Status> {
     let failure = state.failure;
-    let reason = failure.as_ref().map(|failure| wire_status::reason_of(failure.kind));
+    let reason = failure
+        .as_ref()
+        .map(|failure| wire_status::reason_of(failure.kind));
     Ok(pb::SchemaState {
         operations: messages(state.operations)?,
         is_working: state.is_working,
         failure: failure.map(|failure| failure.message).unwrap_or_default(),
-        failure_reason: reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        failure_reason: reason
+            .map(|reason| reason.as_str().to_owned())
+            .unwrap_or_default(),
     })
 }
 

@@ -147,7 +147,10 @@ impl<L: LeaseStore> Realm<L> {
 fn require(crew: &Crew, migration: &MigrationOrchestration) -> Result<(), Failure> {
     let identity = |stored: &Option<serde_json::Value>| {
         serde_json::from_value(stored.clone().unwrap_or_default()).map_err(|_| {
-            Failure::new(FailureKind::Internal, "the migration's stored identities cannot be read")
+            Failure::new(
+                FailureKind::Internal,
+                "the migration's stored identities cannot be read",
+            )
         })
     };
     crew.require(
@@ -162,7 +165,10 @@ async fn answer(mut ended: watch::Receiver<Ended>) -> Result<(), Failure> {
     let wait = ended.wait_for(Option::is_some);
     match tokio::time::timeout(ANSWER_WITHIN, wait).await {
         Ok(Ok(outcome)) => outcome.clone().unwrap_or(Ok(())),
-        Ok(Err(_)) => Err(Failure::new(FailureKind::Internal, "the work on the schema ended by itself")),
+        Ok(Err(_)) => Err(Failure::new(
+            FailureKind::Internal,
+            "the work on the schema ended by itself",
+        )),
         Err(_) => Ok(()),
     }
 }
@@ -190,7 +196,12 @@ pub(super) async fn due_moments(work: &SchemaWork) -> Result<Vec<Moment>, Failur
         .iter()
         .all(|one| matches!(one.status, EntityStatus::Completed | EntityStatus::Skipped));
     let is_restored = match migration.status == MigrationStatus::Running && is_settled {
-        true => work.journal().await?.loaded.iter().all(|one| one.is_restored),
+        true => work
+            .journal()
+            .await?
+            .loaded
+            .iter()
+            .all(|one| one.is_restored),
         false => true,
     };
     let standing = Standing {
@@ -203,7 +214,10 @@ pub(super) async fn due_moments(work: &SchemaWork) -> Result<Vec<Moment>, Failur
     due(standing).map_err(|why| {
         Failure::new(
             FailureKind::AlreadyRunning,
-            format!("schema changes of {} cannot be made now: {why}", migration.name),
+            format!(
+                "schema changes of {} cannot be made now: {why}",
+                migration.name
+            ),
         )
     })
 }

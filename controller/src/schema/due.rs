@@ -19,11 +19,16 @@ pub(super) struct Standing {
 /// The moments whose changes `drover schema apply` makes now, or why it makes none.
 pub(super) fn due(standing: Standing) -> Result<Vec<Moment>, &'static str> {
     use MigrationStatus::{Completed, Failed, Pending, RollingBack, Running};
-    let stands_still = matches!(standing.activity, Some(Activity::Blocked | Activity::Paused));
+    let stands_still = matches!(
+        standing.activity,
+        Some(Activity::Blocked | Activity::Paused)
+    );
     match standing.status {
         Failed => Err("it was cancelled"),
         RollingBack => Err("it is being rolled back"),
-        Running if !stands_still => Err("it is running: its own changes are made by the run; pause it for others"),
+        Running if !stands_still => {
+            Err("it is running: its own changes are made by the run; pause it for others")
+        }
         Pending | Running | Completed if standing.is_cleanup => Ok(Moment::ALL.to_vec()),
         Completed => Ok(vec![Moment::After, Moment::Cleanup]),
         Pending => Ok(vec![Moment::Before]),
@@ -61,14 +66,26 @@ mod tests {
         };
         for (standing, expected) in [
             (standing(MigrationStatus::Pending, None), Some(vec![Before])),
-            (standing(MigrationStatus::Running, Some(Activity::Running)), None),
-            (standing(MigrationStatus::Running, Some(Activity::Pausing)), None),
+            (
+                standing(MigrationStatus::Running, Some(Activity::Running)),
+                None,
+            ),
+            (
+                standing(MigrationStatus::Running, Some(Activity::Pausing)),
+                None,
+            ),
             (blocked, Some(vec![Before])),
             (begun, None),
             (loaded, Some(vec![After])),
-            (standing(MigrationStatus::Completed, None), Some(vec![After, Cleanup])),
+            (
+                standing(MigrationStatus::Completed, None),
+                Some(vec![After, Cleanup]),
+            ),
             (standing(MigrationStatus::Failed, None), None),
-            (standing(MigrationStatus::RollingBack, Some(Activity::Blocked)), None),
+            (
+                standing(MigrationStatus::RollingBack, Some(Activity::Blocked)),
+                None,
+            ),
         ] {
             assert_eq!(due(standing).ok(), expected, "{standing:?}");
         }

@@ -28,7 +28,10 @@ impl SchemaJobs {
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) -> Result<watch::Receiver<Ended>, Failure> {
         let mut pieces = self.lock();
-        if pieces.get(&migration_id).is_some_and(|piece| is_going_on(piece)) {
+        if pieces
+            .get(&migration_id)
+            .is_some_and(|piece| is_going_on(piece))
+        {
             return Err(Failure::new(
                 FailureKind::AlreadyRunning,
                 "schema changes of this migration are being worked on",

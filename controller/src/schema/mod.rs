@@ -67,13 +67,20 @@ impl Journal {
     /// Operations of one change.
     fn of(&self, number: u32) -> Vec<&JournalEntry> {
         let entries = self.entries.iter();
-        entries.filter(|entry| entry.change.number == number).collect()
+        entries
+            .filter(|entry| entry.change.number == number)
+            .collect()
     }
 
     /// Records, for the metadata and for people.
     fn records(&self) -> Vec<SchemaChangeOperation> {
         let loaded = self.loaded.iter().map(LoadedDefinition::record);
-        let mut all: Vec<_> = self.entries.iter().map(JournalEntry::record).chain(loaded).collect();
+        let mut all: Vec<_> = self
+            .entries
+            .iter()
+            .map(JournalEntry::record)
+            .chain(loaded)
+            .collect();
         all.sort_by_key(|one| one.position);
         all
     }
@@ -99,9 +106,12 @@ impl SchemaWork {
         store: Store,
         migration: MigrationOrchestration,
     ) -> Result<Self, Failure> {
-        let plan = store.plan(migration.id).await.map_err(|error| error.failure())?;
-        let plan = plan
-            .ok_or_else(|| Failure::new(FailureKind::Internal, "the migration has no plan"))?;
+        let plan = store
+            .plan(migration.id)
+            .await
+            .map_err(|error| error.failure())?;
+        let plan =
+            plan.ok_or_else(|| Failure::new(FailureKind::Internal, "the migration has no plan"))?;
         let parsed = proto::domain::plan::parse(&plan.document)
             .map_err(|problems| Failure::new(FailureKind::SchemaDrift, problems.to_string()))?;
         Ok(Self {
@@ -131,7 +141,10 @@ impl SchemaWork {
     pub async fn journal(&self) -> Result<Journal, Failure> {
         let query = SchemaQuery::Journal {
             migration_id: self.migration.id,
-            has_source: self.changes.iter().any(|change| change.side == Side::Source),
+            has_source: self
+                .changes
+                .iter()
+                .any(|change| change.side == Side::Source),
         };
         match self.ask(query, SHORT).await? {
             SchemaAnswer::Journal { entries, loaded } => Ok(Journal { entries, loaded }),
@@ -142,7 +155,10 @@ impl SchemaWork {
     /// Stores what the journals hold; returns it as records.
     pub async fn sync(&self) -> Result<Vec<SchemaChangeOperation>, Failure> {
         let records = self.journal().await?.records();
-        let stored = self.store.save_schema_changes(&records).await;
+        let stored = self
+            .store
+            .save_schema_changes(self.migration.id, &records)
+            .await;
         stored.map_err(|error| error.failure())?;
         Ok(records)
     }

@@ -93,7 +93,11 @@ async fn draft_all(work: &SchemaWork, journal: &Journal) -> Result<Vec<Drafted>,
             let of = (work.migration.id, work.migration.name.as_str());
             let planned = plan_change(&work.crew, change, of).await?;
             let refusals = planned.refusals.clone();
-            all.push(Drafted::of(change, &entries(work.migration.id, planned), refusals));
+            all.push(Drafted::of(
+                change,
+                &entries(work.migration.id, planned),
+                refusals,
+            ));
         } else {
             all.push(Drafted::of(change, &known, Vec::new()));
         }
@@ -110,7 +114,11 @@ pub async fn draft_plan(
     for change in declared(plan) {
         let planned = plan_change(crew, &change, (Uuid::nil(), &plan.name)).await?;
         let refusals = planned.refusals.clone();
-        all.push(Drafted::of(&change, &entries(Uuid::nil(), planned), refusals));
+        all.push(Drafted::of(
+            &change,
+            &entries(Uuid::nil(), planned),
+            refusals,
+        ));
     }
     Ok(all)
 }

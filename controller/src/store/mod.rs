@@ -332,16 +332,14 @@ impl Store {
         })
     }
 
-    /// Stores schema changes as the destination's journal has them.
+    /// Stores the schema changes of a migration as the journals have them.
     pub async fn save_schema_changes(
         &self,
+        migration_id: Uuid,
         operations: &[SchemaChangeOperation],
     ) -> Result<(), StoreError> {
         transact!(self => "save schema changes", |conn| {
-            for operation in operations {
-                schema_change_operation::upsert(conn, operation).await?;
-            }
-            Ok(())
+            Ok(schema_change_operation::save(conn, migration_id, operations).await?)
         })
     }
 

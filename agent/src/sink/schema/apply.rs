@@ -22,7 +22,10 @@ pub(super) async fn apply(server: &Server, id: Uuid) -> Result<JournalEntry, Fai
         SchemaOperationStatus::Completed if entry.is_undoing => {
             return Err(Failure::new(
                 FailureKind::Busy,
-                format!("{} is being taken back: finish that first", entry.change.label()),
+                format!(
+                    "{} is being taken back: finish that first",
+                    entry.change.label()
+                ),
             ));
         }
         SchemaOperationStatus::Completed => {}
@@ -92,7 +95,9 @@ pub(super) async fn go(
             false => operation.steps.as_slice(),
             true => operation.undo.as_deref().unwrap_or_default(),
         };
-        let step = usize::try_from(entry.step).ok().and_then(|at| steps.get(at));
+        let step = usize::try_from(entry.step)
+            .ok()
+            .and_then(|at| steps.get(at));
         let (true, Some(step)) = (going, step) else {
             return Ok(connection);
         };
@@ -139,12 +144,18 @@ async fn renew_backup(
     entry: &JournalEntry,
 ) -> Result<Failure, Failure> {
     let Some(backup) = &entry.operation.backup else {
-        return Err(Failure::new(FailureKind::Internal, "an operation without a backup relied on one"));
+        return Err(Failure::new(
+            FailureKind::Internal,
+            "an operation without a backup relied on one",
+        ));
     };
     journal::forget_backup(connection, entry, &backup.table).await?;
     Ok(Failure::new(
         FailureKind::Busy,
-        format!("{}: rows were changed since the backup; it is made anew", entry.change.label()),
+        format!(
+            "{}: rows were changed since the backup; it is made anew",
+            entry.change.label()
+        ),
     ))
 }
 
@@ -186,12 +197,16 @@ async fn abandon_one(
             return journal::set_step(connection, entry.id, (done, done - 1), is_undoing).await;
         }
         let begin = "begin; set local lock_timeout = '2s'; set local statement_timeout = 0";
-        run_sql(connection, begin).await.during("take a step back")?;
+        run_sql(connection, begin)
+            .await
+            .during("take a step back")?;
         for sql in &step.abandon {
             run_sql(connection, sql).await.during("take a step back")?;
         }
         journal::set_step(connection, entry.id, (done, done - 1), is_undoing).await?;
-        run_sql(connection, "commit").await.during("take a step back")
+        run_sql(connection, "commit")
+            .await
+            .during("take a step back")
     }
     .await;
     if outcome.is_err() {

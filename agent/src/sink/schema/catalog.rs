@@ -88,7 +88,8 @@ pub(super) const COLUMN: &str = r"jsonb_build_object(
         case when a.attoptions is not null
              then format('alter table %s alter column %I set (%s)', t.sql, a.attname, array_to_string(a.attoptions, ', ')) end],
         null) || array(
-            select format('grant %s (%I) on table %s to %s%s', string_agg(x.privilege_type, ', ' order by x.privilege_type), a.attname, t.sql,
+            select format('grant %s on table %s to %s%s',
+                          string_agg(format('%s (%I)', lower(x.privilege_type), a.attname), ', ' order by x.privilege_type), t.sql,
                           case when x.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end,
                           case when x.is_grantable then ' with grant option' end)
             from aclexplode(a.attacl) x group by x.grantee, x.is_grantable order by 1)))";
@@ -99,10 +100,10 @@ const NAMES: &str = r"coalesce((select jsonb_agg(n.attname order by u.place)
     join pg_attribute n on n.attrelid = $table and n.attnum = u.number), '[]')";
 
 /// Columns of the table that an object names, wherever it does.
-const NAMED: &str = r"coalesce((select jsonb_agg(distinct n.attname)
-    from pg_depend p join column_of n on n.attnum = p.refobjsubid
-    where p.classid = '$class'::regclass and p.objid = $oid and p.refclassid = 'pg_class'::regclass
-      and p.refobjid = t.oid), '[]')";
+const NAMED: &str = r"coalesce((select jsonb_agg(distinct named.attname)
+    from pg_depend dep join column_of named on named.attnum = dep.refobjsubid
+    where dep.classid = '$class'::regclass and dep.objid = $oid and dep.refclassid = 'pg_class'::regclass
+      and dep.refobjid = t.oid), '[]')";
 
 const CONSTRAINT: &str = r"jsonb_build_object(
     'name', k.conname,
@@ -208,20 +209,38 @@ pub(super) const WRITTEN: &str = r"array(
 /// The whole SELECT.
 pub(super) fn table_sql(is_installed: bool) -> String {
     let named = |class: &str, oid: &str| NAMED.replace("$class", class).replace("$oid", oid);
-    let names = |numbers: &str, table: &str| {
-        NAMES.replace("$numbers", numbers).replace("$table", table)
-    };
+    let names =
+        |numbers: &str, table: &str| NAMES.replace("$numbers", numbers).replace("$table", table);
     let constraint = CONSTRAINT
         .replace("$columns", &names("k.conkey", "k.conrelid"))
         .replace("$referenced", &names("k.confkey", "k.confrelid"));
     TABLE
         .replace("$column", COLUMN)
         .replace("$constraint", &constraint)
-        .replace("$index", &INDEX.replace("$columns", &named("pg_class", "i.oid")))
-        .replace("$policy", &POLICY.replace("$columns", &named("pg_policy", "p.oid")))
-        .replace("$trigger", &TRIGGER.replace("$columns", &named("pg_trigger", "g.oid")))
-        .replace("$statistics", &STATISTICS.replace("$columns", &named("pg_statistic_ext", "e.oid")))
+        .replace(
+            "$index",
+            &INDEX.replace("$columns", &named("pg_class", "i.oid")),
+        )
+        .replace(
+            "$policy",
+            &POLICY.replace("$columns", &named("pg_policy", "p.oid")),
+        )
+        .replace(
+            "$trigger",
+            &TRIGGER.replace("$columns", &named("pg_trigger", "g.oid")),
+        )
+        .replace(
+            "$statistics",
+            &STATISTICS.replace("$columns", &named("pg_statistic_ext", "e.oid")),
+        )
         .replace("$dependant", DEPENDANT)
         .replace("$is_dependant", IS_DEPENDANT)
-        .replace("$written", if is_installed { WRITTEN } else { "'{}'::text[]" })
+        .replace(
+            "$written",
+            if is_installed {
+                WRITTEN
+            } else {
+                "'{}'::text[]"
+            },
+        )
 }

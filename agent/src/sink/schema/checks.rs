@@ -37,7 +37,9 @@ async fn make_one(
         Expected::Text(text) => Some(text.clone()),
         Expected::Same(sql) => Some(text(connection, sql).await?),
     };
-    let is_met = expected.as_ref().is_none_or(|expected| *expected == observed);
+    let is_met = expected
+        .as_ref()
+        .is_none_or(|expected| *expected == observed);
     let status = match (is_met, check.severity) {
         (true, _) => CheckStatus::Pass,
         (false, Severity::Critical) => CheckStatus::Fail,
@@ -58,7 +60,10 @@ async fn make_one(
 
 /// The one text of a SELECT; the code of its refusal, where the server refuses it.
 async fn text(connection: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
-    match sqlx::query_scalar::<_, String>(sql).fetch_one(&mut *connection).await {
+    match sqlx::query_scalar::<_, String>(sql)
+        .fetch_one(&mut *connection)
+        .await
+    {
         Ok(text) => Ok(text),
         Err(error) => match database_error(&error).map(|refusal| refusal.code().to_owned()) {
             Some(code) if code.starts_with("22") || code.starts_with("23") => {
@@ -77,7 +82,9 @@ pub(super) fn failed(outcomes: &[CheckOutcome]) -> Option<String> {
         .map(|outcome| {
             let name = outcome.check.replace('_', " ");
             match &outcome.expected {
-                Some(expected) => format!("{name}: {} where {expected} was expected", outcome.observed),
+                Some(expected) => {
+                    format!("{name}: {} where {expected} was expected", outcome.observed)
+                }
                 None => format!("{name}: {}", outcome.observed),
             }
         })

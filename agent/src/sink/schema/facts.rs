@@ -45,7 +45,9 @@ pub(super) async fn read_facts(
     if facts.is_plain && facts.refusal.is_none() {
         run_sql(connection, "begin").await.during("try a change")?;
         let tried = probe::try_change(connection, change, &mut facts).await;
-        run_sql(connection, "rollback").await.during("try a change")?;
+        run_sql(connection, "rollback")
+            .await
+            .during("try a change")?;
         tried?;
     }
     Ok(Some(facts))
@@ -59,10 +61,17 @@ async fn read_table(
         .fetch_one(&mut *connection)
         .await
         .during("look for the drover schema")?;
+    // Without a path the server names every schema in what it writes.
+    run_sql(connection, "set search_path = ''")
+        .await
+        .during("read what hangs on a table")?;
     let facts: Option<Json<TableFacts>> = sqlx::query_scalar(&table_sql(is_installed))
         .bind(&change.table.schema)
         .bind(&change.table.name)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
+        .await
+        .during("read what hangs on a table")?;
+    run_sql(connection, "reset search_path")
         .await
         .during("read what hangs on a table")?;
     Ok(facts.map(|Json(facts)| facts))
@@ -70,11 +79,12 @@ async fn read_table(
 
 async fn rows(connection: &mut PgConnection, change: &DeclaredChange) -> Result<i64, Failure> {
     let relation = change.table.quoted();
-    let estimate: f32 = sqlx::query_scalar("select reltuples from pg_class where oid = $1::regclass")
-        .bind(&relation)
-        .fetch_one(&mut *connection)
-        .await
-        .during("estimate rows")?;
+    let estimate: f32 =
+        sqlx::query_scalar("select reltuples from pg_class where oid = $1::regclass")
+            .bind(&relation)
+            .fetch_one(&mut *connection)
+            .await
+            .during("estimate rows")?;
     if f64::from(estimate) > COUNTED {
         let rows: i64 = sqlx::query_scalar("select $1::real::bigint")
             .bind(estimate)

@@ -39,7 +39,22 @@ pub(super) async fn record(
     name: &str,
     entries: &[JournalEntry],
 ) -> Result<(), Failure> {
-    run_sql(connection, "begin").await.during("keep planned operations")?;
+    run_sql(connection, "begin")
+        .await
+        .during("keep planned operations")?;
+    if let Some(first) = entries.first() {
+        // What was planned before, and is not any more.
+        sqlx::query(
+            "delete from drover.schema_operation where migration_id = $1 and (change ->> 'number')::bigint = $2 \
+             and operation_id <> all($3) and step = 0 and status <> 'completed'",
+        )
+        .bind(first.migration_id)
+        .bind(i64::from(first.change.number))
+        .bind(entries.iter().map(|entry| entry.id).collect::<Vec<Uuid>>())
+        .execute(&mut *connection)
+        .await
+        .during("keep planned operations")?;
+    }
     for entry in entries {
         sqlx::query(
             "insert into drover.schema_operation as o \
@@ -60,7 +75,9 @@ pub(super) async fn record(
         .await
         .during("keep planned operations")?;
     }
-    run_sql(connection, "commit").await.during("keep planned operations")
+    run_sql(connection, "commit")
+        .await
+        .during("keep planned operations")
 }
 
 /// Every operation of a migration.
@@ -79,20 +96,26 @@ pub(super) async fn read(
         .fetch_all(connection)
         .await
         .during("read the journal of schema operations")?;
-    let entries = rows.iter().map(|row| stored(row).map(|stored| stored.entry));
+    let entries = rows
+        .iter()
+        .map(|row| stored(row).map(|stored| stored.entry));
     entries.collect()
 }
 
 /// One operation.
 pub(super) async fn get(connection: &mut PgConnection, id: Uuid) -> Result<Stored, Failure> {
-    let sql = format!("select {COLUMNS}, batch from drover.schema_operation where operation_id = $1");
+    let sql =
+        format!("select {COLUMNS}, batch from drover.schema_operation where operation_id = $1");
     let row = sqlx::query(&sql)
         .bind(id)
         .fetch_optional(connection)
         .await
         .during("read the journal of schema operations")?;
     let row = row.ok_or_else(|| {
-        Failure::new(FailureKind::Internal, "the journal knows nothing of this operation")
+        Failure::new(
+            FailureKind::Internal,
+            "the journal knows nothing of this operation",
+        )
     })?;
     stored(&row)
 }
@@ -119,7 +142,10 @@ fn stored(row: &PgRow) -> Result<Stored, Failure> {
     };
     let (entry, batch, status) = read().during("read the journal of schema operations")?;
     let status = status.parse().map_err(|_| {
-        Failure::new(FailureKind::SchemaDrift, "the journal holds an unknown status")
+        Failure::new(
+            FailureKind::SchemaDrift,
+            "the journal holds an unknown status",
+        )
     })?;
     Ok(Stored {
         entry: JournalEntry { status, ..entry },

@@ -43,10 +43,14 @@ pub(super) async fn try_change(
         "create temporary table drover_probe (like {} including all) on commit drop",
         change.table.quoted()
     );
-    run_sql(connection, &make).await.during("copy a table's columns")?;
+    run_sql(connection, &make)
+        .await
+        .during("copy a table's columns")?;
     let mut is_automatic = true;
     if let Change::SetType { column, .. } = &change.change
-        && facts.column(column).is_some_and(|column| column.default.is_some())
+        && facts
+            .column(column)
+            .is_some_and(|column| column.default.is_some())
     {
         let drop = format!(
             "alter table {COPY} alter column {} drop default",
@@ -55,7 +59,9 @@ pub(super) async fn try_change(
         run_sql(connection, &drop).await.during("try a change")?;
     }
     let before = files(connection).await?;
-    run_sql(connection, "savepoint drover_probe").await.during("try a change")?;
+    run_sql(connection, "savepoint drover_probe")
+        .await
+        .during("try a change")?;
     let mut tried = run_all(connection, &statements).await;
     if let Err(error) = &tried
         && sqlstate(error) == Some(NO_AUTOMATIC_CAST)
@@ -123,7 +129,9 @@ async fn files(connection: &mut PgConnection) -> Result<String, Failure> {
 
 /// Counts values that do not fit: all at once first, one by one where some cannot be converted.
 async fn fit(connection: &mut PgConnection, ask: &FitQuestions) -> Result<Fit, Failure> {
-    run_sql(connection, "savepoint drover_fit").await.during("try values")?;
+    run_sql(connection, "savepoint drover_fit")
+        .await
+        .during("try values")?;
     match count(connection, &ask.lossy).await {
         Ok(lossy) => Ok(Fit {
             impossible: 0,
@@ -134,8 +142,12 @@ async fn fit(connection: &mut PgConnection, ask: &FitQuestions) -> Result<Fit, F
                 .await
                 .during("try values")?;
             run_sql(connection, &ask.setup).await.during("try values")?;
-            let impossible = count(connection, &ask.impossible).await.during("try values")?;
-            let lossy = count(connection, &ask.lossy_of_others).await.during("try values")?;
+            let impossible = count(connection, &ask.impossible)
+                .await
+                .during("try values")?;
+            let lossy = count(connection, &ask.lossy_of_others)
+                .await
+                .during("try values")?;
             Ok(Fit { impossible, lossy })
         }
         Err(error) => Err(error).during("try values"),

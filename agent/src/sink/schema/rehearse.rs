@@ -22,9 +22,13 @@ pub(super) async fn rehearse(
         .into_iter()
         .filter(|change| !made.contains(&change.number))
         .collect();
-    run_sql(connection, "begin").await.during("rehearse changes")?;
+    run_sql(connection, "begin")
+        .await
+        .during("rehearse changes")?;
     let catalog = on_copies(connection, &changes).await;
-    run_sql(connection, "rollback").await.during("rehearse changes")?;
+    run_sql(connection, "rollback")
+        .await
+        .during("rehearse changes")?;
     catalog
 }
 
@@ -34,7 +38,9 @@ async fn on_copies(
 ) -> Result<Catalog, Failure> {
     let mut tables: Vec<&TableName> = Vec::new();
     for change in changes {
-        if !tables.contains(&&change.table) && probe::exists(connection, &change.table.quoted()).await? {
+        if !tables.contains(&&change.table)
+            && probe::exists(connection, &change.table.quoted()).await?
+        {
             tables.push(&change.table);
         }
     }
@@ -45,7 +51,9 @@ async fn on_copies(
             copy(at),
             table.quoted()
         );
-        run_sql(connection, &sql).await.during("copy a table's columns")?;
+        run_sql(connection, &sql)
+            .await
+            .during("copy a table's columns")?;
     }
     for change in changes {
         let Some(at) = tables.iter().position(|table| **table == change.table) else {
@@ -107,6 +115,9 @@ async fn try_on(
     let label = change.label();
     Err(Failure::new(
         FailureKind::ChangeRefused,
-        format!("change {} of the plan ({label}): the server refuses it: {words}", change.number),
+        format!(
+            "change {} of the plan ({label}): the server refuses it: {words}",
+            change.number
+        ),
     ))
 }

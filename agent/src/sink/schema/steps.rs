@@ -20,7 +20,8 @@ const BATCH: i64 = 5_000;
 /// Tries of a step whose locks are in the way.
 pub(super) const TRIES: u32 = 12;
 /// Between them, with jitter: whoever queues behind us gets through.
-pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+pub(super) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 const INSTANT: &str = "set local lock_timeout = '2s'; set local statement_timeout = '5s'";
 const LONG: &str = "set local lock_timeout = '2s'; set local statement_timeout = 0";
@@ -91,12 +92,15 @@ pub(super) async fn run(
         Run::Long => in_transaction(connection, place, step, LONG).await,
         Run::Concurrently { index } => {
             let sql = step.sql.join("; ");
-            concurrently(connection, &index.quoted(), &sql).await
+            concurrently(connection, &index.quoted(), &sql)
+                .await
                 .map_err(|error| place.fault(&error))?;
             mark(connection, place).await
         }
         Run::Batches { .. } => {
-            batches(connection, place, step).await.map_err(|error| place.fault(&error))?;
+            batches(connection, place, step)
+                .await
+                .map_err(|error| place.fault(&error))?;
             mark(connection, place).await
         }
     };
@@ -125,7 +129,9 @@ async fn in_transaction(
         .await
         .map_err(fault)?;
     if let Some(words) = checks::failed(&outcomes) {
-        let is_backup = outcomes.iter().any(|outcome| outcome.check == "backup_is_current");
+        let is_backup = outcomes
+            .iter()
+            .any(|outcome| outcome.check == "backup_is_current");
         return Err(match is_backup {
             true => StepFault::Stale,
             false => StepFault::Refused(refused(place, &words), outcomes),
@@ -192,7 +198,11 @@ pub(super) async fn concurrently(
     index: &str,
     sql: &str,
 ) -> Result<(), sqlx::Error> {
-    run_sql(connection, "set lock_timeout = '60s'; set statement_timeout = 0").await?;
+    run_sql(
+        connection,
+        "set lock_timeout = '60s'; set statement_timeout = 0",
+    )
+    .await?;
     let is_valid: Option<bool> = sqlx::query_scalar(
         "select x.indisvalid from pg_index x where x.indexrelid = to_regclass($1)",
     )
@@ -210,7 +220,11 @@ pub(super) async fn concurrently(
     match run_sql(connection, sql).await {
         Err(error) if !is_drop && !is_connection_loss(&error) => {
             // It stays behind as invalid; a session that may not drop it says so with the next try.
-            let _ = run_sql(connection, &format!("drop index concurrently if exists {index}")).await;
+            let _ = run_sql(
+                connection,
+                &format!("drop index concurrently if exists {index}"),
+            )
+            .await;
             Err(error)
         }
         other => other,
@@ -234,10 +248,12 @@ async fn batches(
         return Ok(());
     };
     let number = quote_ident(number);
-    let last: i64 =
-        sqlx::query_scalar(&format!("select coalesce(max({number}), 0) from {}", backup.quoted()))
-            .fetch_one(&mut *connection)
-            .await?;
+    let last: i64 = sqlx::query_scalar(&format!(
+        "select coalesce(max({number}), 0) from {}",
+        backup.quoted()
+    ))
+    .fetch_one(&mut *connection)
+    .await?;
     let mut done = place.batch;
     while done < last {
         let upto = done.saturating_add(BATCH).min(last);

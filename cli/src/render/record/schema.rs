@@ -37,7 +37,9 @@ impl Row for SchemaChangeOperation {
             self.operation_type.to_string(),
             self.table_name.clone(),
             object.cloned().unwrap_or_default(),
-            self.risk_level.map(|level| level.to_string()).unwrap_or_default(),
+            self.risk_level
+                .map(|level| level.to_string())
+                .unwrap_or_default(),
             self.status.to_string(),
             age(self.executed_at, now),
             text(self, "on"),

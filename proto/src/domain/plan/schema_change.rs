@@ -126,7 +126,14 @@ const KEYS: [(&str, &[&str], &[&str]); 8] = [
     (
         "modify_column",
         &["column_name"],
-        &["type", "not_null", "default", "drop_default", "rename_to", "time_zone"],
+        &[
+            "type",
+            "not_null",
+            "default",
+            "drop_default",
+            "rename_to",
+            "time_zone",
+        ],
     ),
     ("drop_column", &["column_name"], &[]),
     (
@@ -174,7 +181,12 @@ fn check_keys(at: &At<'_>) {
     if has("time_zone") && !has("type") {
         at.problem("time_zone has no meaning without type");
     }
-    if ["default", "generated", "identity"].into_iter().filter(|key| has(key)).count() > 1 {
+    if ["default", "generated", "identity"]
+        .into_iter()
+        .filter(|key| has(key))
+        .count()
+        > 1
+    {
         at.problem("only one of default, generated and identity may be given");
     }
     if has("default") && has("drop_default") {
@@ -195,7 +207,10 @@ fn check_parts(root: &Node, context: &Context) {
     let missing = |key: &str| {
         context.log.add_at(key, Some(root.position), "missing");
     };
-    let at = |key: &str| root.get(key).map(|node| At::new(node, key.to_owned(), context));
+    let at = |key: &str| {
+        root.get(key)
+            .map(|node| At::new(node, key.to_owned(), context))
+    };
     let is_empty = |at: &At<'_>| matches!(&at.node.kind, NodeKind::List(items) if items.is_empty());
     match (is_cleanup, at("entities")) {
         (false, None) => missing("entities"),

@@ -4,6 +4,7 @@ use super::*;
 
 mod documents;
 mod problems;
+mod schema_changes;
 mod steps;
 
 const FULL: &str = include_str!("fixtures/full.yaml");
@@ -81,13 +82,7 @@ fn the_schema_knows_every_step_and_every_key() {
     let required: Vec<&str> = required.iter().filter_map(|name| name.as_str()).collect();
     assert_eq!(
         required,
-        [
-            "version",
-            "name",
-            "namespace",
-            "source",
-            "destination"
-        ]
+        ["version", "name", "namespace", "source", "destination"]
     );
     assert_eq!(
         schema.pointer("/additionalProperties"),

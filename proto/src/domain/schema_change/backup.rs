@@ -36,8 +36,15 @@ impl Backup {
             _ => of.name.clone(),
         };
         // Other tables and columns may share the beginning of the name.
-        let whole = format!("{}\u{1f}{}\u{1f}{}", of.schema, of.name, columns.join("\u{1f}"));
-        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, whole.as_bytes()).simple().to_string();
+        let whole = format!(
+            "{}\u{1f}{}\u{1f}{}",
+            of.schema,
+            of.name,
+            columns.join("\u{1f}")
+        );
+        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, whole.as_bytes())
+            .simple()
+            .to_string();
         let end = format!("_{tag}_{}", &hash[..6]);
         let taken = |name: &String| key.iter().chain(columns).any(|column| column == name);
         let mut number = "drover_number".to_owned();
@@ -75,7 +82,10 @@ impl Backup {
         ];
         if !self.key.is_empty() {
             let key: Vec<String> = self.key.iter().map(|name| quote_ident(name)).collect();
-            sql.push(format!("create unique index on {table} ({})", key.join(", ")));
+            sql.push(format!(
+                "create unique index on {table} ({})",
+                key.join(", ")
+            ));
         }
         sql
     }

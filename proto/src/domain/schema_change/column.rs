@@ -26,7 +26,9 @@ pub(super) fn definition(column: &ColumnFacts) -> String {
 
 /// Makes a column NOT NULL without a long lock: a check that is validated first proves it.
 pub(super) fn set_not_null(table: &TableName, column: &str) -> Vec<SchemaStep> {
-    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, column.as_bytes()).simple().to_string();
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, column.as_bytes())
+        .simple()
+        .to_string();
     let name = quote_ident(&format!("drover_not_null_{}", &hash[..8]));
     let relation = table.quoted();
     let drop = format!("alter table {relation} drop constraint {name}");
@@ -45,7 +47,11 @@ pub(super) fn set_not_null(table: &TableName, column: &str) -> Vec<SchemaStep> {
 pub(super) fn dress(table: &TableName, column: &ColumnFacts) -> Vec<String> {
     let mut sql = Vec::new();
     if let Some(default) = &column.default {
-        sql.push(alter(table, &column.name, &format!("set default {default}")));
+        sql.push(alter(
+            table,
+            &column.name,
+            &format!("set default {default}"),
+        ));
     }
     if let Some(sequence) = &column.sequence
         && sequence.identity.is_none()

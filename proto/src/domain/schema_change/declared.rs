@@ -283,7 +283,11 @@ fn changes(entry: &SchemaChange) -> Vec<Change> {
                 (None, Some(references)) => NewConstraint::ForeignKey {
                     columns: columns(),
                     references: TableName::parse(&references.table_name),
-                    referenced: references.columns.iter().map(|name| name.0.clone()).collect(),
+                    referenced: references
+                        .columns
+                        .iter()
+                        .map(|name| name.0.clone())
+                        .collect(),
                 },
                 (None, None) => NewConstraint::Unique { columns: columns() },
             };

@@ -76,9 +76,10 @@ impl TableFacts {
             one.table == self.name
                 && matches!(one.kind, ConstraintKind::Primary | ConstraintKind::Unique)
                 && !one.columns.iter().any(|name| Some(name.as_str()) == column)
-                && one.columns.iter().all(|name| {
-                    self.column(name).is_some_and(|column| column.not_null)
-                })
+                && one
+                    .columns
+                    .iter()
+                    .all(|name| self.column(name).is_some_and(|column| column.not_null))
         };
         let mut keys: Vec<&ConstraintFacts> = self.constraints.iter().filter(is_key).collect();
         keys.sort_by_key(|one| (one.kind != ConstraintKind::Primary, one.name.clone()));

@@ -57,7 +57,12 @@ impl Risk {
 
     /// The same, raised by everything that makes it worse.
     #[must_use]
-    pub fn escalated(mut self, change: &DeclaredChange, facts: &TableFacts, by: Escalation) -> Self {
+    pub fn escalated(
+        mut self,
+        change: &DeclaredChange,
+        facts: &TableFacts,
+        by: Escalation,
+    ) -> Self {
         if by.is_heavy && (facts.rows > MANY_ROWS || facts.bytes > MANY_BYTES) {
             self.escalate(format!(
                 "{} is large: {} rows, {} MiB",
@@ -67,7 +72,9 @@ impl Risk {
             ));
         }
         if by.takes_lock && facts.has_long_transactions {
-            self.escalate("a transaction has been open for more than a minute: it may hold the lock back");
+            self.escalate(
+                "a transaction has been open for more than a minute: it may hold the lock back",
+            );
         }
         if let Some(column) = by.column.filter(|name| facts.is_referenced_by(name)) {
             self.escalate(format!("other tables refer to {}.{column}", facts.name));

@@ -21,7 +21,8 @@ impl Draft<'_> {
         let Some(ty) = &self.facts.ty else {
             return Err(vec![format!("the type {} is not known", column.ty)]);
         };
-        let fills = column.default.is_some() || column.generated.is_some() || column.identity.is_some();
+        let fills =
+            column.default.is_some() || column.generated.is_some() || column.identity.is_some();
         if column.not_null && !fills && self.facts.rows > 0 {
             return Err(vec![format!(
                 "{table} has rows, and {name} would be NOT NULL without a value for them: give a default, or add it \
@@ -33,7 +34,11 @@ impl Draft<'_> {
         }
         let definition = new_column(column, &ty.ty);
         let add = format!("alter table {} add column {definition}", self.relation());
-        let drop = format!("alter table {} drop column {}", self.relation(), quote_ident(name));
+        let drop = format!(
+            "alter table {} drop column {}",
+            self.relation(),
+            quote_ident(name)
+        );
         let step = match ty.rewrites {
             true => SchemaStep::long([add]),
             false => SchemaStep::instant([add]),

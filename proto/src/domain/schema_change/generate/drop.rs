@@ -32,7 +32,9 @@ impl Draft<'_> {
         operations.extend(backup.clone().map(|backup| self.back_up(backup)));
         operations.extend(constraints.iter().map(|one| self.drop_constraint(one)));
         operations.extend(indexes.iter().map(|one| self.drop_index(one)));
-        let is_keyed = constraints.iter().any(|one| one.kind != ConstraintKind::Check)
+        let is_keyed = constraints
+            .iter()
+            .any(|one| one.kind != ConstraintKind::Check)
             || objects.iter().any(|one| one.kind == "policy");
         let has_dependants = !(constraints.is_empty() && indexes.is_empty() && objects.is_empty());
         let risk = Risk::new(
@@ -52,9 +54,10 @@ impl Draft<'_> {
                 RiskLevel::Critical,
                 format!("it is part of keys, references or policies: {names}"),
             ),
-            (false, true) => {
-                risk.at_least(RiskLevel::High, format!("what hangs on it goes too: {names}"))
-            }
+            (false, true) => risk.at_least(
+                RiskLevel::High,
+                format!("what hangs on it goes too: {names}"),
+            ),
             (false, false) => risk,
         };
         operations.push(self.drop_itself(column, backup, &objects, risk));
@@ -62,7 +65,11 @@ impl Draft<'_> {
     }
 
     fn refuse_dependants(&self, column: &str) -> Result<(), Refusals> {
-        let found = self.facts.dependants.iter().filter(|one| one.column == column);
+        let found = self
+            .facts
+            .dependants
+            .iter()
+            .filter(|one| one.column == column);
         let found: Refusals = found
             .map(|one| {
                 format!(
@@ -101,7 +108,10 @@ impl Draft<'_> {
         risk: Risk,
     ) -> Operation {
         let (table, name) = (&self.change.table, &column.name);
-        let owned = column.sequence.as_ref().filter(|one| one.identity.is_none());
+        let owned = column
+            .sequence
+            .as_ref()
+            .filter(|one| one.identity.is_none());
         let mut sql: Vec<String> = objects.iter().map(|one| one.drop_sql.clone()).collect();
         sql.extend(owned.map(|sequence| own(sequence, None)));
         sql.push(format!(
@@ -137,7 +147,11 @@ impl Draft<'_> {
                 undo_checks.push(SchemaCheck::note(check, Phase::Pre, backup.newcomers()));
             }
             let check = "values_are_back";
-            undo_checks.push(SchemaCheck::none(check, Phase::Post, backup.differences(name)));
+            undo_checks.push(SchemaCheck::none(
+                check,
+                Phase::Post,
+                backup.differences(name),
+            ));
         }
         Operation {
             column: Some(name.clone()),
@@ -167,10 +181,14 @@ impl Draft<'_> {
         let (table, name) = (&self.change.table, &column.name);
         let relation = table.quoted();
         let generated = column.generated.as_ref();
-        let made_of =
-            generated.map_or_else(String::new, |sql| format!(" generated always as ({sql}) stored"));
+        let made_of = generated.map_or_else(String::new, |sql| {
+            format!(" generated always as ({sql}) stored")
+        });
         let drop = format!("alter table {relation} drop column {}", quote_ident(name));
-        let add = format!("alter table {relation} add column {}{made_of}", definition(column));
+        let add = format!(
+            "alter table {relation} add column {}{made_of}",
+            definition(column)
+        );
         let add = match generated {
             Some(_) => SchemaStep::long([add]),
             None => SchemaStep::instant([add]),
@@ -202,7 +220,9 @@ impl Draft<'_> {
         if !identity.is_empty() {
             steps.push(SchemaStep::instant(identity));
         }
-        let objects = objects.iter().flat_map(|one| one.create_sql.iter().cloned());
+        let objects = objects
+            .iter()
+            .flat_map(|one| one.create_sql.iter().cloned());
         let objects: Vec<String> = objects.collect();
         if !objects.is_empty() {
             steps.push(SchemaStep::instant(objects));

@@ -16,7 +16,12 @@ impl Draft<'_> {
         constraint: &NewConstraint,
     ) -> Result<Operation, Refusals> {
         let table = &self.change.table;
-        if self.facts.constraints.iter().any(|one| one.table == *table && one.name == name) {
+        if self
+            .facts
+            .constraints
+            .iter()
+            .any(|one| one.table == *table && one.name == name)
+        {
             return Err(vec![format!("{table} has a constraint {name} already")]);
         }
         self.no_offenders(match constraint {
@@ -27,7 +32,10 @@ impl Draft<'_> {
         let drop = drop_constraint(table, name);
         let named = |what: &str| {
             let relation = table.quoted();
-            format!("alter table {relation} add constraint {} {what}", quote_ident(name))
+            format!(
+                "alter table {relation} add constraint {} {what}",
+                quote_ident(name)
+            )
         };
         let validate = format!(
             "alter table {} validate constraint {}",
@@ -36,7 +44,8 @@ impl Draft<'_> {
         );
         let checked = |definition: &str| {
             vec![
-                SchemaStep::instant([named(&format!("{definition} not valid"))]).or_abandon([drop.clone()]),
+                SchemaStep::instant([named(&format!("{definition} not valid"))])
+                    .or_abandon([drop.clone()]),
                 SchemaStep::long([validate.clone()]),
             ]
         };
@@ -44,9 +53,15 @@ impl Draft<'_> {
             NewConstraint::Unique { columns } => (
                 vec![
                     self.index_step(name, columns, true),
-                    SchemaStep::instant([named(&format!("unique using index {}", quote_ident(name)))]),
+                    SchemaStep::instant([named(&format!(
+                        "unique using index {}",
+                        quote_ident(name)
+                    ))]),
                 ],
-                Risk::new(RiskLevel::Medium, "its index is built beside writers, who may break it meanwhile"),
+                Risk::new(
+                    RiskLevel::Medium,
+                    "its index is built beside writers, who may break it meanwhile",
+                ),
             ),
             NewConstraint::Check { condition } => (
                 checked(&format!("check ({condition})")),
@@ -89,7 +104,10 @@ impl Draft<'_> {
         let Some(constraint) = self.facts.constraints.iter().find(known) else {
             return Err(vec![format!("{table} has no constraint {name}")]);
         };
-        let is_key = matches!(constraint.kind, ConstraintKind::Primary | ConstraintKind::Unique);
+        let is_key = matches!(
+            constraint.kind,
+            ConstraintKind::Primary | ConstraintKind::Unique
+        );
         let referring = self.facts.constraints.iter().filter(|one| {
             is_key
                 && one.kind == ConstraintKind::ForeignKey
@@ -97,7 +115,12 @@ impl Draft<'_> {
                 && one.referenced == constraint.columns
         });
         let referring: Vec<String> = referring
-            .map(|one| format!("{} of {} refers to it: drop that first", one.name, one.table))
+            .map(|one| {
+                format!(
+                    "{} of {} refers to it: drop that first",
+                    one.name, one.table
+                )
+            })
             .collect();
         match referring.is_empty() {
             true => Ok(vec![self.drop_constraint(constraint)]),
@@ -142,7 +165,10 @@ impl Draft<'_> {
         is_unique: bool,
     ) -> Result<Operation, Refusals> {
         if self.facts.indexes.iter().any(|one| one.name == name) {
-            return Err(vec![format!("{} has an index {name} already", self.change.table)]);
+            return Err(vec![format!(
+                "{} has an index {name} already",
+                self.change.table
+            )]);
         }
         self.no_offenders("rows have the same values as others")?;
         let step = self.index_step(name, columns, is_unique);
@@ -153,7 +179,10 @@ impl Draft<'_> {
             [drop_index(&self.index_name(name))],
         );
         let risk = match is_unique {
-            true => Risk::new(RiskLevel::Medium, "it is built beside writers, who may break it meanwhile"),
+            true => Risk::new(
+                RiskLevel::Medium,
+                "it is built beside writers, who may break it meanwhile",
+            ),
             false => Risk::low("it is built beside readers and writers"),
         };
         let by = Escalation {
@@ -195,7 +224,8 @@ impl Draft<'_> {
         if !index.extras.is_empty() {
             undo.push(SchemaStep::instant(index.extras.clone()));
         }
-        let risk = Risk::low("it is dropped beside readers and writers; who searched by it gets slower");
+        let risk =
+            Risk::low("it is dropped beside readers and writers; who searched by it gets slower");
         Operation {
             object: Some(index.name.clone()),
             ..self.operation(
@@ -239,7 +269,10 @@ fn constraint_again(constraint: &ConstraintFacts) -> Vec<SchemaStep> {
     let (table, name) = (&constraint.table, &constraint.name);
     let named = |what: &str| {
         let relation = table.quoted();
-        format!("alter table {relation} add constraint {} {what}", quote_ident(name))
+        format!(
+            "alter table {relation} add constraint {} {what}",
+            quote_ident(name)
+        )
     };
     let drop = drop_constraint(table, name);
     let mut steps = match (constraint.kind, &constraint.index) {
@@ -250,10 +283,15 @@ fn constraint_again(constraint: &ConstraintFacts) -> Vec<SchemaStep> {
             };
             let is_primary = constraint.kind == ConstraintKind::Primary;
             let kind = if is_primary { "primary key" } else { "unique" };
-            let using = format!("{kind} using index {}{}", quote_ident(name), constraint.timing);
+            let using = format!(
+                "{kind} using index {}{}",
+                quote_ident(name),
+                constraint.timing
+            );
             let undo = drop_index(&index);
             vec![
-                SchemaStep::new(Run::Concurrently { index }, [concurrently(definition)]).or_abandon([undo]),
+                SchemaStep::new(Run::Concurrently { index }, [concurrently(definition)])
+                    .or_abandon([undo]),
                 SchemaStep::instant([named(&using)]),
             ]
         }
@@ -269,7 +307,8 @@ fn constraint_again(constraint: &ConstraintFacts) -> Vec<SchemaStep> {
             }
             steps
         }
-        (ConstraintKind::Primary | ConstraintKind::Unique, None) | (ConstraintKind::Exclusion, _) => {
+        (ConstraintKind::Primary | ConstraintKind::Unique, None)
+        | (ConstraintKind::Exclusion, _) => {
             vec![SchemaStep::long([named(&constraint.definition)])]
         }
     };
@@ -280,7 +319,11 @@ fn constraint_again(constraint: &ConstraintFacts) -> Vec<SchemaStep> {
 }
 
 fn drop_constraint(table: &TableName, name: &str) -> String {
-    format!("alter table {} drop constraint {}", table.quoted(), quote_ident(name))
+    format!(
+        "alter table {} drop constraint {}",
+        table.quoted(),
+        quote_ident(name)
+    )
 }
 
 fn drop_index(index: &TableName) -> String {

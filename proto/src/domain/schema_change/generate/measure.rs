@@ -9,7 +9,9 @@ pub fn offenders(change: &DeclaredChange) -> Option<String> {
     let relation = change.table.quoted();
     let doubles = |columns: &[String]| {
         let list = |columns: &[String], end: &str| {
-            let names = columns.iter().map(|name| format!("{}{end}", quote_ident(name)));
+            let names = columns
+                .iter()
+                .map(|name| format!("{}{end}", quote_ident(name)));
             names.collect::<Vec<_>>()
         };
         format!(
@@ -37,8 +39,9 @@ pub fn offenders(change: &DeclaredChange) -> Option<String> {
                 referenced,
             } => {
                 let pairs = columns.iter().zip(referenced);
-                let pairs = pairs
-                    .map(|(here, there)| format!("p.{} = c.{}", quote_ident(there), quote_ident(here)));
+                let pairs = pairs.map(|(here, there)| {
+                    format!("p.{} = c.{}", quote_ident(there), quote_ident(here))
+                });
                 let present = columns
                     .iter()
                     .map(|name| format!("c.{} is not null", quote_ident(name)));

@@ -78,9 +78,9 @@ impl Draft<'_> {
             Change::AddColumn(column) => self.add_column(column).map(|one| vec![one]),
             Change::DropColumn { column } => self.drop_column(column),
             Change::SetType { column, ty } => self.set_type(column, ty),
-            Change::SetDefault { column, default } => {
-                self.set_default(column, default.as_deref()).map(|one| vec![one])
-            }
+            Change::SetDefault { column, default } => self
+                .set_default(column, default.as_deref())
+                .map(|one| vec![one]),
             Change::SetNotNull { column, not_null } => {
                 self.set_not_null(column, *not_null).map(|one| vec![one])
             }
@@ -93,7 +93,9 @@ impl Draft<'_> {
                 name,
                 columns,
                 is_unique,
-            } => self.create_index(name, columns, *is_unique).map(|one| vec![one]),
+            } => self
+                .create_index(name, columns, *is_unique)
+                .map(|one| vec![one]),
             Change::DropIndex { name } => self.drop_declared_index(name).map(|one| vec![one]),
         }
     }
@@ -136,9 +138,7 @@ impl Draft<'_> {
         let risk = Risk::low("a copy is made in a schema that no API exposes");
         let by = Escalation::default();
         Operation {
-            checks: vec![
-                backup.is_true("backup_count_and_hash", Phase::Post),
-            ],
+            checks: vec![backup.is_true("backup_count_and_hash", Phase::Post)],
             backup: Some(backup),
             ..self.operation(
                 SchemaOperationType::CreateBackup,
@@ -150,14 +150,18 @@ impl Draft<'_> {
 
     /// A column that must be there.
     fn known(&self, name: &str) -> Result<&super::facts::ColumnFacts, Refusals> {
-        self.facts.column(name).ok_or_else(|| {
-            vec![format!("{} has no column {name}", self.change.table)]
-        })
+        self.facts
+            .column(name)
+            .ok_or_else(|| vec![format!("{} has no column {name}", self.change.table)])
     }
 
     /// Rows of the table.
     fn row_count(&self, phase: Phase) -> SchemaCheck {
-        SchemaCheck::note("row_count", phase, format!("select count(*)::text from {}", self.relation()))
+        SchemaCheck::note(
+            "row_count",
+            phase,
+            format!("select count(*)::text from {}", self.relation()),
+        )
     }
 
     /// Rows without a value.
@@ -184,7 +188,11 @@ impl Draft<'_> {
 
     /// A rewrite loses what tells that rows of this very migration are as it wrote them.
     fn may_rewrite(&self) -> Result<(), Refusals> {
-        let is_own = self.facts.written_by.iter().any(|name| name == self.migration);
+        let is_own = self
+            .facts
+            .written_by
+            .iter()
+            .any(|name| name == self.migration);
         match is_own {
             true => Err(vec![format!(
                 "it writes every row of {} anew, and a rollback could no longer tell rows of this migration from \

@@ -15,16 +15,25 @@ impl Draft<'_> {
         default: Option<&str>,
     ) -> Result<Operation, Refusals> {
         let column = self.known(name)?;
-        let is_identity = column.sequence.as_ref().is_some_and(|one| one.identity.is_some());
+        let is_identity = column
+            .sequence
+            .as_ref()
+            .is_some_and(|one| one.identity.is_some());
         if column.generated.is_some() || is_identity {
-            return Err(vec![format!("{name} makes its values itself: it has no default to change")]);
+            return Err(vec![format!(
+                "{name} makes its values itself: it has no default to change"
+            )]);
         }
         let set = |default: Option<&str>| {
             let what = default.map_or_else(
                 || "drop default".to_owned(),
                 |sql| format!("set default {sql}"),
             );
-            vec![SchemaStep::instant([alter(&self.change.table, name, &what)])]
+            vec![SchemaStep::instant([alter(
+                &self.change.table,
+                name,
+                &what,
+            )])]
         };
         let risk = Risk::low("rows that are there stay as they are");
         Ok(self.modify(
@@ -52,7 +61,10 @@ impl Draft<'_> {
             if is_key {
                 return Err(vec![format!("{name} is part of the primary key")]);
             }
-            let risk = Risk::new(RiskLevel::Medium, "clients may meet NULLs that they did not expect");
+            let risk = Risk::new(
+                RiskLevel::Medium,
+                "clients may meet NULLs that they did not expect",
+            );
             let undo = set_not_null(table, name);
             return Ok(Operation {
                 undo_checks: vec![no_nulls("null_count")],
@@ -94,10 +106,13 @@ impl Draft<'_> {
         Ok(self.modify(
             name,
             (rename(name, to), Some(rename(to, name))),
-            (risk, Escalation {
-                is_published: true,
-                ..lock(None)
-            }),
+            (
+                risk,
+                Escalation {
+                    is_published: true,
+                    ..lock(None)
+                },
+            ),
         ))
     }
 

@@ -6,7 +6,10 @@ use crate::domain::catalog::{quote_ident, quote_literal};
 /// Statements that make the change on an empty table `relation`; none for what shows in no column.
 pub fn rehearsal(change: &DeclaredChange, relation: &str, is_automatic: bool) -> Vec<String> {
     let alter = |column: &str, what: &str| {
-        format!("alter table {relation} alter column {} {what}", quote_ident(column))
+        format!(
+            "alter table {relation} alter column {} {what}",
+            quote_ident(column)
+        )
     };
     match &change.change {
         Change::AddColumn(column) => vec![format!(
@@ -21,7 +24,9 @@ pub fn rehearsal(change: &DeclaredChange, relation: &str, is_automatic: bool) ->
             let value = quote_ident(column);
             let using = match (is_automatic, &ty.time_zone) {
                 (true, None) => String::new(),
-                (true, Some(zone)) => format!(" using {value} at time zone {}", quote_literal(zone)),
+                (true, Some(zone)) => {
+                    format!(" using {value} at time zone {}", quote_literal(zone))
+                }
                 (false, _) => format!(" using {value}::{}", ty.sql),
             };
             vec![alter(column, &format!("type {}{using}", ty.sql))]
@@ -31,7 +36,11 @@ pub fn rehearsal(change: &DeclaredChange, relation: &str, is_automatic: bool) ->
             None => alter(column, "drop default"),
         }],
         Change::SetNotNull { column, not_null } => {
-            let what = if *not_null { "set not null" } else { "drop not null" };
+            let what = if *not_null {
+                "set not null"
+            } else {
+                "drop not null"
+            };
             vec![alter(column, what)]
         }
         Change::RenameColumn { column, to } => vec![format!(

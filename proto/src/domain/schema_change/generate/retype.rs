@@ -20,7 +20,8 @@ pub(super) struct Casts<'a> {
 impl Casts<'_> {
     /// Time zones are told, not taken from the session.
     fn changes_zone(&self) -> bool {
-        is_local_time(self.old) && is_moment(self.new) || is_moment(self.old) && is_local_time(self.new)
+        is_local_time(self.old) && is_moment(self.new)
+            || is_moment(self.old) && is_local_time(self.new)
     }
 
     fn cast(&self, value: &str, ty: &str) -> String {
@@ -51,7 +52,11 @@ fn is_moment(ty: &str) -> bool {
 }
 
 impl Draft<'_> {
-    pub(super) fn set_type(&self, name: &str, wanted: &ColumnType) -> Result<Vec<Operation>, Refusals> {
+    pub(super) fn set_type(
+        &self,
+        name: &str,
+        wanted: &ColumnType,
+    ) -> Result<Vec<Operation>, Refusals> {
         let column = self.known(name)?;
         let table = &self.change.table;
         let Some(ty) = &self.facts.ty else {
@@ -63,13 +68,25 @@ impl Draft<'_> {
         if column.generated.is_some() {
             return Err(vec![format!("{table}.{name} is made of other columns")]);
         }
-        let found = self.facts.dependants.iter().filter(|one| one.column == name);
+        let found = self
+            .facts
+            .dependants
+            .iter()
+            .filter(|one| one.column == name);
         let mut refusals: Refusals = found
-            .map(|one| format!("{} depends on {table}.{name}: drop or change it first", one.words))
+            .map(|one| {
+                format!(
+                    "{} depends on {table}.{name}: drop or change it first",
+                    one.words
+                )
+            })
             .collect();
         if ty.fit.impossible > 0 {
             let count = ty.fit.impossible;
-            refusals.push(format!("{count} values of {table}.{name} cannot become {}", ty.ty));
+            refusals.push(format!(
+                "{count} values of {table}.{name} cannot become {}",
+                ty.ty
+            ));
         }
         if !refusals.is_empty() {
             return Err(refusals);
@@ -115,14 +132,20 @@ impl Draft<'_> {
             false => format!(" using {}", casts.there(&value)),
         };
         let collation = |column: &ColumnFacts| {
-            column.collation.as_ref().map_or_else(String::new, |name| format!(" collate {name}"))
+            column
+                .collation
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" collate {name}"))
         };
         let there = self.change_type(column, &format!("{}{}{using}", ty.ty, collation(column)));
         let using = match is_plain && is_instant(casts) {
             true => String::new(),
             false => format!(" using {}", casts.back(&value)),
         };
-        let back = self.change_type(column, &format!("{}{}{using}", column.ty, collation(column)));
+        let back = self.change_type(
+            column,
+            &format!("{}{}{using}", column.ty, collation(column)),
+        );
         let guards = match &backup {
             Some(backup) => vec![backup.is_true("backup_is_current", Phase::Pre)],
             None => Vec::new(),
@@ -153,7 +176,11 @@ impl Draft<'_> {
             is_rewritten,
             ..Escalation::default()
         };
-        let undo_check = SchemaCheck::none("values_fit_the_old_type", Phase::Pre, self.misfits(casts, &value));
+        let undo_check = SchemaCheck::none(
+            "values_fit_the_old_type",
+            Phase::Pre,
+            self.misfits(casts, &value),
+        );
         Operation {
             checks: vec![
                 SchemaCheck::note("null_count", Phase::Pre, self.null_count(name)),
@@ -164,7 +191,11 @@ impl Draft<'_> {
             rewrites: is_rewritten,
             undo_rewrites: is_rewritten,
             backup,
-            ..self.modify(name, (vec![step], Some(undo)), (risk(ty, casts, is_rewritten), by))
+            ..self.modify(
+                name,
+                (vec![step], Some(undo)),
+                (risk(ty, casts, is_rewritten), by),
+            )
         }
     }
 
@@ -197,7 +228,11 @@ impl Draft<'_> {
             table.quoted()
         ));
         sql.extend(self.default_again(column));
-        sql.extend(objects.iter().flat_map(|one| one.create_sql.iter().cloned()));
+        sql.extend(
+            objects
+                .iter()
+                .flat_map(|one| one.create_sql.iter().cloned()),
+        );
         sql
     }
 }
