@@ -15,7 +15,7 @@ use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
 use crate::sink::{
-    self, inspect, install, ledger, load, lookup, rebuild, seal, settle, state, trial, undo,
+    self, inspect, install, ledger, load, lookup, rebuild, schema, seal, settle, state, trial, undo,
 };
 use crate::source::{catalog, check, frozen, sample, survey};
 use crate::verify;
@@ -227,6 +227,17 @@ impl Desk {
                 let (run, entity) = self.entity(of_run()?, &question.entity).await?;
                 let answer = verify::answer(&run, &entity, question.ask).await?;
                 Ok(QueryAnswer::Validated(Box::new(answer)))
+            }
+            Query::Schema(question) => {
+                let servers = schema::SchemaServers {
+                    destination: destination.clone(),
+                    source: self
+                        .connection(&format!("{}_admin", connections.source))
+                        .cloned(),
+                };
+                schema::answer(&servers, *question)
+                    .await
+                    .map(|answer| QueryAnswer::Schema(Box::new(answer)))
             }
             Query::RebuildForeignKeys => {
                 let run = self.run(of_run()?).await?;

@@ -58,6 +58,8 @@ pub(crate) fn run_order() -> RunOrder {
             checks: Vec::new(),
             has_own_checks: false,
             warnings: Vec::new(),
+            is_cleanup: false,
+            schema_changes: Vec::new(),
             entities: Vec::new(),
         },
         source: identity.clone(),

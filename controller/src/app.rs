@@ -338,7 +338,7 @@ async fn enlist(
     let new = NewMigration {
         id: state.map_or_else(Uuid::now_v7, |state| state.migration_id),
         attempt: state.map_or(1, |state| state.attempt),
-        migration_type: MigrationType::FullMigration,
+        migration_type: type_of(compiled),
         created_by: request.created_by.clone(),
         source_identity: source.clone(),
         destination_identity: destination.clone(),
@@ -346,6 +346,14 @@ async fn enlist(
         plan: rows,
     };
     Ok(store.create_migration(&new).await?)
+}
+
+/// What a plan is for.
+pub fn type_of(compiled: &CompiledPlan) -> MigrationType {
+    match compiled.is_cleanup {
+        true => MigrationType::SchemaCleanup,
+        false => MigrationType::FullMigration,
+    }
 }
 
 /// Metadata and destination must speak of the same migration.

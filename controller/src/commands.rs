@@ -16,7 +16,7 @@ use proto::lease::LeaseStore;
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use crate::app::check_known;
+use crate::app::{check_known, type_of};
 use crate::crew::Crew;
 use crate::manager::Realm;
 use crate::placement::Demand;
@@ -178,7 +178,7 @@ impl<L: LeaseStore> Realm<L> {
         let new = NewMigration {
             id: state.map_or_else(Uuid::now_v7, |state| state.migration_id),
             attempt: state.map_or(1, |state| state.attempt),
-            migration_type: MigrationType::FullMigration,
+            migration_type: type_of(&checked.compiled),
             created_by: call.actor.clone(),
             source_identity: checked.source,
             destination_identity: checked.destination,

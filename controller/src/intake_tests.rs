@@ -44,6 +44,7 @@ fn run() -> RunWork {
         entities: vec![entity],
         lanes: 1,
         foreign_keys: Step::OPEN,
+        schema_changes: Step::Done,
         finish: Step::OPEN,
         source_watch: Step::Done,
     }

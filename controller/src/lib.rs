@@ -23,6 +23,7 @@ pub mod reconcile;
 pub mod rollback;
 pub mod sample;
 pub mod schedule;
+pub mod schema;
 pub mod server;
 pub mod store;
 pub mod supervise;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::fleet::Fleet;
 use crate::progress::ProgressView;
 use crate::reconcile::Wish;
+use crate::schema::SchemaJobs;
 use crate::store::Store;
 use crate::tend::{Tended, tend};
 use crate::validate::watch::Validations;
@@ -49,6 +50,8 @@ pub struct Realm<L> {
     pub times: LeaseTimes,
     /// Wakes the manager.
     pub poke: Arc<Notify>,
+    /// Schema work behind calls.
+    pub schema: SchemaJobs,
 }
 
 impl<L> Clone for Realm<L> {
@@ -60,6 +63,7 @@ impl<L> Clone for Realm<L> {
             leadership: self.leadership.clone(),
             times: self.times,
             poke: self.poke.clone(),
+            schema: self.schema.clone(),
         }
     }
 }
@@ -291,6 +295,7 @@ impl<L: LeaseStore> Manager<L> {
 
     async fn abandon(&mut self) {
         self.validations.abandon().await;
+        self.realm.schema.abandon();
         for run in self.runs.values() {
             run.wish.send_replace(Wish::Abandon);
         }

@@ -6,8 +6,9 @@ use proto::domain::catalog::{Catalog, Probe, TableName};
 use proto::domain::compile;
 use proto::domain::compiled::{CompiledEntity, CompiledPlan};
 use proto::domain::failure::Failure;
-use proto::domain::frame::{Connections, Query, QueryAnswer, Side};
+use proto::domain::frame::{Connections, Query, QueryAnswer, SchemaAnswer, SchemaQuery, Side};
 use proto::domain::plan::{self, Plan, Problem, Problems};
+use proto::domain::schema_change::{Moment, declared};
 use sha2::{Digest, Sha256};
 
 use crate::crew::Crew;
@@ -46,13 +47,47 @@ pub async fn compile_plan(crew: &Crew, plan: &Plan) -> Result<CompiledPlan, Plan
 /// Compiles a plan against both catalogs; neither rights nor SELECTs are looked at.
 pub async fn compile_only(crew: &Crew, plan: &Plan) -> Result<CompiledPlan, PlanError> {
     let (sources, destinations) = compile::tables(plan);
-    let (mut source, probed, destination) = tokio::try_join!(
+    let (mut source, probed, mut destination) = tokio::try_join!(
         read_catalog(crew, Side::Source, sources, Vec::new()),
         read_catalog(crew, Side::Source, Vec::new(), compile::probes(plan)),
         read_catalog(crew, Side::Destination, destinations, Vec::new())
     )?;
     source.expressions = probed.expressions;
+    rehearse(crew, plan, &mut destination).await?;
     Ok(compile::compile(plan, &source, &destination)?)
+}
+
+/// Columns as the schema changes before the data will leave them.
+async fn rehearse(crew: &Crew, plan: &Plan, destination: &mut Catalog) -> Result<(), Failure> {
+    let mut changes = declared(plan);
+    changes.retain(|change| {
+        change.moment == Moment::Before
+            && change.side == Side::Destination
+            && destination.table(&change.table).is_some()
+    });
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let query = SchemaQuery::Rehearse {
+        name: plan.name.to_string(),
+        changes,
+    };
+    let rehearsed = match crew
+        .ask(Query::Schema(Box::new(query)), CATALOG_DEADLINE)
+        .await?
+    {
+        QueryAnswer::Schema(answer) => *answer,
+        _ => return Err(misfit()),
+    };
+    let SchemaAnswer::Rehearsed(rehearsed) = rehearsed else {
+        return Err(misfit());
+    };
+    for table in &mut destination.tables {
+        if let Some(after) = rehearsed.table(&table.name) {
+            table.columns.clone_from(&after.columns);
+        }
+    }
+    Ok(())
 }
 
 async fn read_catalog(

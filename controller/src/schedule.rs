@@ -27,6 +27,8 @@ pub enum Action {
     WatchSource,
     /// Put the foreign keys back.
     RebuildForeignKeys,
+    /// Make the schema changes that come after the data.
+    ChangeSchema,
     /// Mark the run as finished at the destination.
     Finish,
 }
@@ -224,6 +226,8 @@ pub struct RunWork {
     pub source_watch: Step,
     /// Foreign keys.
     pub foreign_keys: Step,
+    /// Schema changes after the data; done where there are none.
+    pub schema_changes: Step,
     /// The destination's mark.
     pub finish: Step,
 }
@@ -239,11 +243,12 @@ impl RunWork {
         if self.entities.iter().all(EntityWork::is_complete) {
             if self.foreign_keys.can_begin(now) {
                 actions.push(Action::RebuildForeignKeys);
-            } else if self.foreign_keys == Step::Done
-                && self.source_watch == Step::Done
-                && self.finish.can_begin(now)
-            {
-                actions.push(Action::Finish);
+            } else if self.foreign_keys == Step::Done && self.source_watch == Step::Done {
+                if self.schema_changes.can_begin(now) {
+                    actions.push(Action::ChangeSchema);
+                } else if self.schema_changes == Step::Done && self.finish.can_begin(now) {
+                    actions.push(Action::Finish);
+                }
             }
             return actions;
         }
@@ -284,6 +289,7 @@ impl RunWork {
         of_entities
             + usize::from(self.source_watch.is_running())
             + usize::from(self.foreign_keys.is_running())
+            + usize::from(self.schema_changes.is_running())
             + usize::from(self.finish.is_running())
     }
 
@@ -311,6 +317,7 @@ impl RunWork {
             Action::RebuildKeys(name) => self.entity_mut(name).map(|entity| &mut entity.rebuild),
             Action::WatchSource => Some(&mut self.source_watch),
             Action::RebuildForeignKeys => Some(&mut self.foreign_keys),
+            Action::ChangeSchema => Some(&mut self.schema_changes),
             Action::Finish => Some(&mut self.finish),
         }
     }

@@ -39,6 +39,7 @@ fn run(entities: Vec<EntityWork>, lanes: usize) -> RunWork {
         lanes,
         source_watch: Step::Done,
         foreign_keys: Step::OPEN,
+        schema_changes: Step::Done,
         finish: Step::OPEN,
     }
 }

@@ -25,6 +25,7 @@ use crate::era;
 use crate::fleet::Fleet;
 use crate::grpc::{Gate, Shown, routes};
 use crate::manager::{Manager, Realm};
+use crate::schema::SchemaJobs;
 use crate::store::Store;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
@@ -38,6 +39,7 @@ const SERVICES: [&str; 10] = [
     "drover.v1.MappingService",
     "drover.v1.RulesService",
     "drover.v1.ValidationService",
+    "drover.v1.SchemaService",
     "drover.v1.AgentService",
     "drover.agent.v1.AgentSessionService",
 ];
@@ -197,6 +199,7 @@ impl<L: LeaseStore> Controller<L> {
             leadership: leadership.clone(),
             times: self.times,
             poke: Arc::new(Notify::new()),
+            schema: SchemaJobs::default(),
         };
         info!(address = %self.candidate.address, "this controller leads");
         let (manager, views) = Manager::new(realm.clone());

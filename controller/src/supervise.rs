@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proto::domain::failure::{Failure, FailureKind, policy};
 use proto::domain::frame::DestinationState;
 use proto::domain::record::MigrationOrchestration;
+use proto::domain::schema_change::{Consent, Moment};
 use proto::domain::state::Command;
 use proto::lease::{Leadership, LeaseStore};
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use crate::prepare::{Job, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Links, Reconciler, Wish};
 use crate::schedule::RunWork;
+use crate::schema::{self, SchemaWork};
 use crate::store::{Store, StoreError};
 
 /// What a run needs beside its job.
@@ -113,13 +115,20 @@ async fn prepare<L: LeaseStore>(
     let limit = job.compiled.limits.parallel_partitions;
     let lanes = u32::try_from(job.crew.lanes(limit)).unwrap_or(limit).max(1);
     let is_read = job.is_read(&state.partitions);
-    let ordered = job.order_run(is_read).await?;
+    if state.partitions.is_empty() {
+        let work = SchemaWork::of(job);
+        schema::apply(&work, &[Moment::Before], &Consent::default()).await?;
+    }
+    let has_rows = !job.compiled.is_cleanup;
+    let ordered = job.order_run(is_read || !has_rows).await?;
     around
         .view
         .send_modify(|view| view.notes.extend(ordered.note));
     let were_counted_before = ordered.is_new_snapshot && !state.partitions.is_empty();
     let partitions = job.begin_load(state.partitions, lanes).await?;
     job.catch_up(&partitions).await?;
+    // What was dropped for the load is shown from now on.
+    SchemaWork::of(job).sync().await?;
     let mut run = job.work(&partitions, lanes).await?;
     if were_counted_before {
         run.forget_counts();

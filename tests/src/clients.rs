@@ -114,6 +114,11 @@ fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// A program that `deploy/clients.sh` installed from PyPI.
+pub async fn python_program(name: &str) -> Result<PathBuf> {
+    Ok(home().await?.join("python/bin").join(name))
+}
+
 /// The folder of what `deploy/clients.sh` made.
 async fn home() -> Result<&'static PathBuf> {
     static HOME: OnceCell<PathBuf> = OnceCell::const_new();

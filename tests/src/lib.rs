@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a private PostgreSQL, the demo clinic, the real binary.
 
+pub mod catalog;
 pub mod clients;
 pub mod clinic;
 pub mod cluster;

@@ -36,6 +36,17 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Another destination after this script, beside this one, for the same source.
+    pub async fn with_same_source(&self, app: &str) -> Result<Self> {
+        let fresh = Self {
+            legacy: self.legacy.clone(),
+            app: TestDatabase::new().await?,
+            dir: tempfile::tempdir()?,
+        };
+        fresh.app.run(app).await?;
+        Ok(fresh)
+    }
+
     /// The same source with another destination.
     pub async fn with_fresh_target(self, app: &str) -> Result<Self> {
         let fresh = Self {

@@ -24,6 +24,7 @@ mod preflight;
 mod rollback;
 mod rules;
 mod runs;
+mod schema;
 mod silence;
 mod strangers;
 mod throttle;

@@ -78,6 +78,8 @@ fn plan(document: &str, entities: Vec<EntityRows>) -> PlanRows {
                 checks: Vec::new(),
                 has_own_checks: false,
                 warnings: Vec::new(),
+                is_cleanup: false,
+                schema_changes: Vec::new(),
                 entities: Vec::new(),
             },
         },

@@ -62,6 +62,8 @@ impl World {
                 checks: Vec::new(),
                 has_own_checks: false,
                 warnings: Vec::new(),
+                is_cleanup: false,
+                schema_changes: Vec::new(),
                 entities: Vec::new(),
             },
             source: self.source.clone(),

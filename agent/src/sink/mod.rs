@@ -16,6 +16,7 @@ pub mod lookup;
 pub mod matches;
 pub mod persist;
 pub mod rebuild;
+pub mod schema;
 pub mod seal;
 pub mod sequences;
 pub mod settle;

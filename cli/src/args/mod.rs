@@ -17,6 +17,7 @@ mod rollback;
 mod rules;
 mod run;
 mod validation;
+mod schema;
 mod wanted;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,9 @@ pub use migration::{
 pub use rollback::{DestinationCommand, EntityResetArgs, RollbackArgs, UndoArgs, UninstallArgs};
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
 pub use run::{DevArgs, RunArgs};
+pub use schema::{
+    SchemaApplyArgs, SchemaCommand, SchemaPlanArgs, SchemaRollbackArgs, SchemaStatusArgs,
+};
 pub use validation::{
     ValidationCommand, ValidationDiffArgs, ValidationGetArgs, ValidationListArgs,
     ValidationStartArgs,
@@ -105,6 +109,9 @@ pub enum Command {
     /// Compare what was copied with what should have been
     #[command(subcommand)]
     Validation(ValidationCommand),
+    /// Make the changes of a schema that a plan declares, and take them back
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// See who works, and take agents out of work
     #[command(subcommand)]
     Agent(AgentCommand),

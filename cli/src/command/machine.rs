@@ -39,12 +39,17 @@ impl Databases {
         let configured = context.connections()?;
         let source = configured.get(&file.plan.source.connection)?;
         let destination = configured.get(&file.plan.destination.connection)?;
-        let connections = [
+        let mut connections = BTreeMap::from([
             (source.name, source.options),
             (destination.name, destination.options.clone()),
-        ];
+        ]);
+        // The source is changed by a connection of its own, where there is one.
+        let admin = format!("{}_admin", file.plan.source.connection.0);
+        if let Ok(admin) = configured.get(&admin) {
+            connections.insert(admin.name, admin.options);
+        }
         Ok(Self {
-            connections: connections.into(),
+            connections,
             destination: destination.options,
         })
     }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod completion;
+mod confirm;
 mod demo;
 mod dev;
 mod error;
@@ -16,6 +17,7 @@ mod plan;
 mod rollback;
 mod rules;
 pub mod run;
+mod schema;
 mod stored_rules;
 mod uninstall;
 mod validation;
@@ -62,6 +64,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Rules(RulesCommand::List(args)) => stored_rules::list(context, &args).await,
         Command::Rules(RulesCommand::Get(args)) => stored_rules::get(context, &args).await,
         Command::Validation(command) => Box::pin(validation::run(context, command)).await,
+        Command::Schema(command) => Box::pin(schema::run(context, command)).await,
         Command::Agent(command) => Box::pin(agents::run(context, command)).await,
         Command::Completion(args) => completion::run(context, &args),
         Command::ExitCodes => {

@@ -16,6 +16,7 @@ mod refusal;
 mod rollback;
 mod route;
 mod rules;
+mod schema;
 mod settings;
 mod stop;
 mod validation;

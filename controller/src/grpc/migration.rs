@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::page::Page;
 use super::{Gate, rollback, status, watch};
+use crate::app::type_of;
 use crate::commands::{Asked, Checked};
 use crate::preflight;
 use crate::store::CommandCall;
@@ -299,7 +300,7 @@ fn pending(checked: &Checked) -> pb::MigrationOrchestration {
         .filter(|entity| entity.is_active);
     pb::MigrationOrchestration {
         name: checked.compiled.name.clone(),
-        migration_type: pb::MigrationType::FullMigration.into(),
+        migration_type: pb::MigrationType::from(type_of(&checked.compiled)).into(),
         status: pb::MigrationStatus::Pending.into(),
         total_entities: i64::try_from(active.count()).unwrap_or(i64::MAX),
         ..pb::MigrationOrchestration::default()

@@ -10,6 +10,7 @@ mod migration;
 mod page;
 mod rollback;
 mod rules;
+mod schema;
 mod session;
 mod status;
 mod validation;
@@ -51,6 +52,7 @@ pub fn routes<L: LeaseStore>(gate: &Gate<L>) -> Routes {
         .add_service(service!(
             pb::validation_service_server::ValidationServiceServer
         ))
+        .add_service(service!(pb::schema_service_server::SchemaServiceServer))
         .add_service(service!(pb::agent_service_server::AgentServiceServer))
         .add_service(service!(AgentSessionServiceServer));
     routes.routes()

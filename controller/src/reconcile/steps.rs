@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use proto::domain::compiled::ConsistencyHeld;
+use proto::domain::compiled::{CompiledPlan, ConsistencyHeld};
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{Assignment, Query, QueryAnswer};
+use proto::domain::schema_change::{Consent, Moment};
 use proto::lease::{Assigned, LeaseError, LeaseStore, PartitionKey};
 use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::{Ending, Reconciler, Wish};
 use crate::era::lease_failure;
 use crate::intake::{Consequence, consequence};
 use crate::schedule::{Action, Step};
+use crate::schema::{self, SchemaWork};
 
 /// How often it is looked whether the agent that held the snapshot is back.
 const RETURNS: Duration = Duration::from_millis(500);
@@ -139,6 +141,10 @@ impl<L: LeaseStore> Reconciler<L> {
                 is_end: true,
             },
             Action::RebuildForeignKeys => Query::RebuildForeignKeys,
+            Action::ChangeSchema => {
+                self.change_schema();
+                return Ok(());
+            }
             Action::Finish => Query::FinishRun {
                 migration_id: self.job.migration.id,
             },
@@ -157,6 +163,19 @@ impl<L: LeaseStore> Reconciler<L> {
         };
         self.steps.spawn(step.instrument(span));
         Ok(())
+    }
+
+    /// Makes the schema changes whose moment has come; whatever needs the operator's word blocks the run.
+    fn change_schema(&mut self) {
+        let work = SchemaWork::of(&self.job);
+        let moments = after_the_data(&self.job.compiled);
+        self.steps.spawn(async move {
+            let made = async {
+                schema::apply(&work, moments, &Consent::default()).await?;
+                work.sync().await
+            };
+            (Action::ChangeSchema, made.await.map(|_| QueryAnswer::Done))
+        });
     }
 
     /// Assigns a partition to the least busy agent: in the lease store first, then over its stream.
@@ -271,6 +290,7 @@ impl<L: LeaseStore> Reconciler<L> {
             Action::Assign(_)
             | Action::WatchSource
             | Action::RebuildForeignKeys
+            | Action::ChangeSchema
             | Action::Finish => None,
         };
         let failed = self.run.step_mut(&action).map_or(0, |step| step.tries()) + 1;
@@ -282,6 +302,14 @@ impl<L: LeaseStore> Reconciler<L> {
         let limit = self.job.compiled.limits.max_retries;
         self.follow(consequence(entity, failure, tries, limit))
             .await
+    }
+}
+
+/// Moments that come before the end of a run; a clean-up leaves nothing for later.
+fn after_the_data(plan: &CompiledPlan) -> &'static [Moment] {
+    match plan.is_cleanup {
+        true => &Moment::ALL,
+        false => &[Moment::After],
     }
 }
 

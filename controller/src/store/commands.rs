@@ -89,6 +89,22 @@ impl Store {
         })
     }
 
+    /// Notes that something is asked of a migration beside its state; false where the very same was asked
+    /// before.
+    ///
+    /// # Errors
+    /// `EtagMismatch`; `RequestIdReused`; `Deposed`.
+    pub async fn note_once(&self, call: &CommandCall, target: &Target) -> Result<bool, StoreError> {
+        transact!(self => "note a command", |conn| {
+            if earlier(conn, call).await?.is_some() {
+                return Ok(false);
+            }
+            check_etag(conn, target).await?;
+            command::insert(conn, call, Some(target.migration_id), &json!({})).await?;
+            Ok(true)
+        })
+    }
+
     /// Whether exactly this was asked and done before.
     ///
     /// # Errors

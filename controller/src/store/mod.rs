@@ -102,6 +102,11 @@ impl Store {
         })
     }
 
+    /// The same records, to be written too: brought up to this version first.
+    pub async fn writable(&self) -> Result<Self, StoreError> {
+        Self::connect(self.options.clone(), &self.schema).await
+    }
+
     /// Ends every connection.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -331,16 +336,14 @@ impl Store {
         })
     }
 
-    /// Stores schema changes as the destination's journal has them.
+    /// Stores the schema changes of a migration as the journals have them.
     pub async fn save_schema_changes(
         &self,
+        migration_id: Uuid,
         operations: &[SchemaChangeOperation],
     ) -> Result<(), StoreError> {
         transact!(self => "save schema changes", |conn| {
-            for operation in operations {
-                schema_change_operation::upsert(conn, operation).await?;
-            }
-            Ok(())
+            Ok(schema_change_operation::save(conn, migration_id, operations).await?)
         })
     }
 

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::schema_change::DeclaredChange;
+
 pub use super::agent_op::{Digest, REDACTED};
 use super::catalog::TableName;
 pub use checks::{CheckRule, CompiledCheck, Level, NoLevel};
@@ -52,6 +54,12 @@ pub struct CompiledPlan {
     /// `validations` is part of the plan: nothing is checked that it does not name.
     #[serde(default)]
     pub has_own_checks: bool,
+    /// Schema changes alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cleanup: bool,
+    /// Changes of a schema in order, in no hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema_changes: Vec<DeclaredChange>,
     /// What the operator should know before rows are written, in no hash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

@@ -77,6 +77,10 @@ pub enum FailureKind {
     ConstraintBroken,
     /// Rows stand in the way of a rollback: others changed them, or rows that stay refer to them.
     UndoConflict,
+    /// A schema change needs the operator's word first.
+    Unconfirmed,
+    /// A schema change cannot be made, or a check took it back.
+    ChangeRefused,
     /// Another holder owns the partition.
     Fenced,
     /// Another process runs this migration.
@@ -163,6 +167,14 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         K::UndoConflict => (
             Policy::Operator,
             "look at them (`drover migration rollback NAME --dry-run`), then roll back again with `--conflicts keep` (they stay) or `--conflicts force` (they are undone, too)",
+        ),
+        K::Unconfirmed => (
+            Policy::Operator,
+            "look at it with `drover schema plan NAME`, confirm it with `drover schema apply NAME` and the flags that the message names, then run the plan again",
+        ),
+        K::ChangeRefused => (
+            Policy::Operator,
+            "mend what the message names, or take the change out of the plan; `drover schema status NAME` shows every check",
         ),
         K::Fenced => (
             Policy::Stop,

@@ -20,6 +20,7 @@ pub mod record;
 mod reread;
 pub mod rules;
 pub mod sketch;
+pub mod schema_change;
 pub mod state;
 pub mod token;
 pub mod undo;

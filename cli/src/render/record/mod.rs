@@ -11,6 +11,7 @@ mod planned;
 mod rules;
 pub mod undo;
 mod validation;
+mod schema;
 
 pub use agent::details as agent_details;
 pub use error::details as error_details;
@@ -19,6 +20,7 @@ pub use migration::ReadMigration;
 pub use planned::PlannedEntity;
 pub use rules::details as rules_details;
 pub use validation::FoundRow;
+pub use schema::{DraftedChange, reasons as schema_reasons};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

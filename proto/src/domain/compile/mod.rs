@@ -41,7 +41,8 @@ use self::resolve::Resolved;
 use super::catalog::Catalog;
 use super::compiled::{CompiledEntity, CompiledPlan, Consistency, Limits, Warning};
 use super::graph;
-use super::plan::{Plan, ProblemLog, Problems, ReadConsistency};
+use super::plan::{MigrationType, Plan, ProblemLog, Problems, ReadConsistency};
+use super::schema_change;
 
 /// Partitions at the same time where the plan says nothing.
 const PARALLEL_PARTITIONS: u32 = 4;
@@ -100,6 +101,8 @@ pub fn compile(
         entities,
         checks: checks.unwrap_or_default(),
         has_own_checks: !plan.validations.is_empty(),
+        is_cleanup: plan.migration_type == Some(MigrationType::SchemaCleanup),
+        schema_changes: schema_change::declared(plan),
     });
     log.finish(compiled)
 }

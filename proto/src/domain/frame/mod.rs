@@ -6,6 +6,7 @@
 
 mod query;
 mod validate;
+mod schema;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use validate::{
     Ask, CheckOutcome, Comparison, Finding, FindingCounts, FindingKind, Sketched, Survey, Suspect,
     ValidateAnswer, ValidateQuestion,
 };
+pub use schema::{SchemaAnswer, SchemaQuery};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, Side, ValidateAnswer,
-    ValidateQuestion,
+    BatchReport, DatabaseIdentity, DestinationState, HeldSnapshot, SchemaAnswer, SchemaQuery, Side,
+    ValidateAnswer, ValidateQuestion,
 };
 use crate::domain::catalog::{Catalog, Probe, TableName};
 use crate::domain::compiled::CompiledPlan;
@@ -177,6 +177,8 @@ pub enum Query {
     },
     /// A piece of a validation.
     Validate(Box<ValidateQuestion>),
+    /// About schema changes.
+    Schema(Box<SchemaQuery>),
 }
 
 /// What `Prepare` needs.
@@ -259,6 +261,8 @@ pub enum QueryAnswer {
     Mappings(Vec<MigrationMapping>),
     /// To `Validate`.
     Validated(Box<ValidateAnswer>),
+    /// To `Schema`.
+    Schema(Box<SchemaAnswer>),
     /// To everything that only has to happen.
     Done,
 }

@@ -81,9 +81,15 @@ macro_rules! object {
             $( $(#[$beside_meta])* #[schemars(skip)] pub $beside: $beside_ty, )?
         }
 
+        impl $name {
+            /// Keys of the mapping.
+            #[allow(dead_code)]
+            pub(in crate::domain::plan) const KEYS: &'static [&'static str] = &[$($key),*];
+        }
+
         impl $crate::domain::plan::decode::Decode for $name {
             fn decode(at: &$crate::domain::plan::decode::At<'_>) -> Option<Self> {
-                let fields = $crate::domain::plan::decode::Fields::open(at, &[$($key),*])?;
+                let fields = $crate::domain::plan::decode::Fields::open(at, Self::KEYS)?;
                 $( let $field = fields.take::<$ty>($key); )*
                 Some(Self { $( $field: $field?, )* $( $beside: Default::default(), )? })
             }

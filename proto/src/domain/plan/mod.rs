@@ -47,7 +47,9 @@ pub use ordered::{Ordered, Several};
 pub use problem::{Position, Positions, Problem, ProblemLog, Problems};
 pub use scalar::{Constant, Value};
 pub use schema::json_schema;
-pub use schema_change::{ChangeMoment, DatabaseSide, OperationType, SchemaChange};
+pub use schema_change::{
+    ChangeMoment, DatabaseSide, IdentityWord, OperationType, ReferencedColumns, SchemaChange,
+};
 pub use share::{Positive, Share};
 pub use step::{Pipeline, SourceMeta, Step, StepEntry};
 pub use template::{Template, TemplatePart};
@@ -75,11 +77,12 @@ object! {
         "destination" destination: Destination,
         /// What holds for every entity unless it says otherwise.
         "defaults" defaults: Option<Defaults>,
-        /// The entities.
-        "entities" entities: Several<Entity>,
+        /// The entities; a `schema_cleanup` has none, all others have some.
+        #[schemars(default)]
+        "entities" entities: Vec<Entity>,
         /// Changes of a schema, in order.
         #[schemars(default)]
-        "schema_changes" schema_changes: Later<Vec<SchemaChange>>,
+        "schema_changes" schema_changes: Vec<SchemaChange>,
         /// Checks beside those of the entities.
         #[schemars(default)]
         "validations" validations: Vec<Validation>,
@@ -120,7 +123,7 @@ choice! {
         /// Changes since the last run.
         Incremental = "incremental", later;
         /// Schema changes alone.
-        SchemaCleanup = "schema_cleanup", later;
+        SchemaCleanup = "schema_cleanup";
     }
 }
 
@@ -145,6 +148,7 @@ pub fn parse(text: &str) -> Result<Plan, Problems> {
     };
     let mut plan = Plan::decode(&At::new(&root, String::new(), &context));
     report_repeated_entities(&root, &context);
+    schema_change::check(&root, &context);
     if let Some(plan) = &mut plan {
         plan.positions = context.positions.into_inner();
     }

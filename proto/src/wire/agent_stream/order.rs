@@ -122,6 +122,7 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::LookupMapping { .. } => "lookup mapping",
         Query::ReverseMapping { .. } => "reverse mapping",
         Query::Validate(_) => "validate",
+        Query::Schema(_) => "schema",
     }
 }
 

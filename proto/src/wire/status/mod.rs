@@ -148,6 +148,8 @@ pub const fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::RowRefused => Reason::RowRefused,
         FailureKind::ConstraintBroken => Reason::ConstraintBroken,
         FailureKind::UndoConflict => Reason::UndoConflict,
+        FailureKind::Unconfirmed => Reason::Unconfirmed,
+        FailureKind::ChangeRefused => Reason::ChangeRefused,
         FailureKind::Fenced => Reason::Fenced,
         FailureKind::AlreadyRunning => Reason::AlreadyRunning,
         FailureKind::Internal => Reason::Internal,

@@ -93,6 +93,10 @@ reasons! {
     NotConfirmed = "NOT_CONFIRMED", FailedPrecondition;
     /// Something still needs what was to be removed.
     StillNeeded = "STILL_NEEDED", FailedPrecondition;
+    /// A schema change needs the operator's word first.
+    Unconfirmed = "UNCONFIRMED", FailedPrecondition;
+    /// A schema change cannot be made, or a check took it back.
+    ChangeRefused = "CHANGE_REFUSED", FailedPrecondition;
     /// Another process runs this migration.
     AlreadyRunning = "ALREADY_RUNNING", FailedPrecondition;
     /// The resume token is too old: what it stands for is not kept any more.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::wire::agent_stream::PROTOCOL_VERSION;
 
-const KINDS: [FailureKind; 18] = [
+const KINDS: [FailureKind; 20] = [
     FailureKind::Unreachable,
     FailureKind::NoAgent,
     FailureKind::AgentsLost,
@@ -21,6 +21,8 @@ const KINDS: [FailureKind; 18] = [
     FailureKind::TooManyErrors,
     FailureKind::RowRefused,
     FailureKind::ConstraintBroken,
+    FailureKind::Unconfirmed,
+    FailureKind::ChangeRefused,
     FailureKind::Fenced,
     FailureKind::AlreadyRunning,
     FailureKind::Internal,

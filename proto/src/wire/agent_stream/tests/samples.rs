@@ -257,6 +257,10 @@ pub(super) fn queries() -> Vec<Query> {
             entity: None,
             destination_id: "x".to_owned(),
         },
+        Query::Schema(Box::new(SchemaQuery::Journal {
+            migration_id: MIGRATION,
+            has_source: true,
+        })),
     ]
 }
 
@@ -317,6 +321,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         QueryAnswer::Mappings(vec![
             serde_json::from_value(migration_mapping()).expect("the sample is a record"),
         ]),
+        QueryAnswer::Schema(Box::new(SchemaAnswer::Facts(None))),
         QueryAnswer::Done,
     ]
 }
