@@ -30,7 +30,7 @@ use crate::store::Store;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// Services whose health follows the leadership.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "drover.v1.MigrationService",
     "drover.v1.EntityService",
     "drover.v1.BatchService",
