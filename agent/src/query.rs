@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
-use crate::sink::{self, install, ledger, load, lookup, rebuild, seal, settle, state};
+use crate::sink::{self, install, ledger, load, lookup, rebuild, retry, seal, settle, state};
 use crate::source::{catalog, check, frozen, sample};
 
 impl Desk {
@@ -170,7 +170,26 @@ impl Desk {
                 token,
             } => {
                 let mut connection = open(destination, Purpose::Write).await?;
+                if let Some(id) = migration_id {
+                    install::end_orphan_builds(&mut connection, id).await?;
+                }
                 seal::seal(&mut connection, &partitions, attempt, token).await?;
+                destination.give_back(Purpose::Write, connection).await;
+                Ok(QueryAnswer::Done)
+            }
+            Query::Retry(order) => {
+                let (run, entity) = self.entity(of_run()?, &order.entity).await?;
+                let found = retry::retry(&run, &entity, &order).await?;
+                Ok(QueryAnswer::Retried(Box::new(found)))
+            }
+            Query::CloseEntity {
+                entity,
+                attempt,
+                is_open,
+            } => {
+                let mut connection = open(destination, Purpose::Write).await?;
+                let of_entity = (of_run()?, entity.as_str(), attempt);
+                seal::close(&mut connection, of_entity, is_open).await?;
                 destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::Done)
             }

@@ -3,10 +3,12 @@
 //! Start at [`app`]. [`schedule`], [`partition`] and [`quarantine`] are pure; [`store`] is the only
 //! module that speaks SQL; agents do all work at source and destination.
 
+pub mod advice;
 pub mod app;
 pub mod commands;
 pub mod config;
 pub mod crew;
+pub mod entity_command;
 pub mod era;
 pub mod fleet;
 pub mod grpc;
@@ -18,10 +20,13 @@ pub mod plan;
 pub mod prepare;
 pub mod progress;
 pub mod quarantine;
+pub mod quiesce;
 pub mod reconcile;
+pub mod retry;
 pub mod sample;
 pub mod schedule;
 pub mod server;
 pub mod store;
 pub mod supervise;
 pub mod tend;
+pub mod work;

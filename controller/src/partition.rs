@@ -39,6 +39,12 @@ pub fn partitions(
     partitions
 }
 
+/// The id of a partition: the same whenever it is made.
+pub fn partition_id(migration_id: Uuid, attempt: i32, entity: &str, number: i32) -> Uuid {
+    let name = format!("partition:{attempt}:{entity}:{number}");
+    Uuid::new_v5(&migration_id, name.as_bytes())
+}
+
 fn partition(
     migration_id: Uuid,
     attempt: i32,
@@ -46,9 +52,8 @@ fn partition(
     number: i32,
     range: KeyRange,
 ) -> NewPartition {
-    let name = format!("partition:{attempt}:{}:{number}", entity.entity);
     NewPartition {
-        partition_id: Uuid::new_v5(&migration_id, name.as_bytes()),
+        partition_id: partition_id(migration_id, attempt, &entity.entity, number),
         entity: entity.entity.clone(),
         number,
         range,

@@ -10,12 +10,14 @@ use proto::domain::frame::DestinationState;
 use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use proto::lease::{Leadership, LeaseStore};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::era;
+use crate::fleet::News;
 use crate::prepare::{Job, read_state};
 use crate::progress::ProgressView;
+use crate::quiesce::quiesce;
 use crate::reconcile::{Ending, Links, Reconciler, Wish};
 use crate::schedule::RunWork;
 use crate::store::{Store, StoreError};
@@ -49,7 +51,7 @@ pub async fn supervise<L: LeaseStore>(
     around: Surroundings<L>,
 ) -> Result<(Ending, Job), Failure> {
     // Heard from the beginning: an agent may come or go while the run is prepared.
-    let (inbox, members) = job.crew.fleet().subscribe(job.migration.id);
+    let (mut inbox, members) = job.crew.fleet().subscribe(job.migration.id);
     around.view.send_modify(|view| {
         view.name.clone_from(&job.migration.name);
         view.migration_id = Some(job.migration.id);
@@ -58,8 +60,13 @@ pub async fn supervise<L: LeaseStore>(
     let mut wishes = around.wishes.clone();
     let prepared = tokio::select! {
         biased;
-        ending = called_off(&mut wishes) => {
+        wish = called_off(&mut wishes) => {
             // Every step of it is done or not; the next start looks again.
+            let ending = match wish {
+                Wish::Pause => stand_still(&job, &around, &mut inbox).await?,
+                Wish::Run | Wish::Stop => Ending::Interrupted,
+                Wish::Abandon => Ending::Abandoned,
+            };
             return Ok((ending, job));
         }
         prepared = prepare(&mut job, &around) => prepared,
@@ -83,17 +90,33 @@ pub async fn supervise<L: LeaseStore>(
     Box::pin(reconciler.run()).await
 }
 
-/// Returns when the preparation is to be left: a pause waits, since it has to look at the partitions.
-async fn called_off(wishes: &mut watch::Receiver<Wish>) -> Ending {
+/// Returns when the preparation is to be left.
+async fn called_off(wishes: &mut watch::Receiver<Wish>) -> Wish {
     loop {
         match *wishes.borrow_and_update() {
-            Wish::Stop => return Ending::Interrupted,
-            Wish::Abandon => return Ending::Abandoned,
-            Wish::Run | Wish::Pause => {}
+            Wish::Run => {}
+            wish => return wish,
         }
         if wishes.changed().await.is_err() {
-            return Ending::Abandoned;
+            return Wish::Abandon;
         }
+    }
+}
+
+/// A pause of what has not begun to run, or would not: nothing is prepared for it.
+async fn stand_still<L: LeaseStore>(
+    job: &Job,
+    around: &Surroundings<L>,
+    inbox: &mut mpsc::Receiver<News>,
+) -> Result<Ending, Failure> {
+    around.view.send_modify(|view| view.phase = "pausing");
+    match quiesce(job, around, inbox).await {
+        Ok(ending) => Ok(ending),
+        Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
+        Err(failure) => Ok(Ending::Blocked {
+            entity: None,
+            failure: failure.during("stop what is under way"),
+        }),
     }
 }
 

@@ -7,7 +7,7 @@ use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind, Policy, policy};
 use proto::domain::frame::DatabaseIdentity;
 use proto::domain::plan;
-use proto::domain::record::MigrationOrchestration;
+use proto::domain::record::{MigrationOrchestration, MigrationStatus};
 use proto::lease::LeaseStore;
 use proto::runtime::clock;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use crate::plan::{PlanError, compile_plan, connections};
 use crate::prepare::{Job, check_start, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Wish};
+use crate::retry;
 use crate::store::MigrationLock;
 use crate::supervise::{Surroundings, conclude, supervise};
 
@@ -85,7 +86,13 @@ async fn tend_locked<L: LeaseStore>(
             Gathered::CalledOff => return Ok(None),
         };
         let job = job(realm, migration, crew).await?;
-        match check(&job).await {
+        // What stands in the way of a run keeps nobody from stopping it.
+        let is_stopping = *wishes.borrow() == Wish::Pause;
+        let checked = match is_stopping {
+            true => Ok(()),
+            false => check(&job).await,
+        };
+        match checked {
             Ok(()) => {
                 let around = Surroundings {
                     lease: realm.lease.clone(),
@@ -107,7 +114,7 @@ async fn tend_locked<L: LeaseStore>(
         Ok(Some((ending, mut migration))) => {
             info!(?ending, "a run ended");
             let stored = conclude(&realm.store, &mut migration, &ending).await;
-            if ending == Ending::Finished {
+            if ending == Ending::Finished || migration.status == MigrationStatus::Failed {
                 // What is left in the lease store is of no use; it is removed with the next chance, too.
                 let _ = realm.lease.forget(&realm.leadership, migration.id).await;
             }
@@ -245,14 +252,54 @@ async fn job<L: LeaseStore>(
         .migration(migration.id)
         .await
         .map_err(|error| error.failure())?;
-    Ok(Job {
+    let mut job = Job {
         crew,
         store: realm.store.clone(),
         compiled,
         migration,
         run_now: state.map_or_else(clock::now, |state| state.run_now),
         snapshot: None,
-    })
+    };
+    job.heed_overrides();
+    Ok(job)
+}
+
+/// Tries rows again of a migration that does not run: it is completed, or blocked.
+pub async fn tend_retries<L: LeaseStore>(
+    realm: Realm<L>,
+    migration: MigrationOrchestration,
+    (mut wishes, view): (watch::Receiver<Wish>, watch::Sender<ProgressView>),
+) -> Tended {
+    let span = info_span!("retry", migration_id = %migration.id, name = %migration.name);
+    let tending = async {
+        let lock = realm
+            .store
+            .lock_migration(&migration.name)
+            .await
+            .map_err(|error| error.failure())?;
+        let worked = async {
+            let crew = match gather(&realm, &migration, &mut wishes, &view).await? {
+                Gathered::Crew(crew) => crew,
+                Gathered::Unfit(failure) => return Err(failure),
+                Gathered::CalledOff => return Ok(()),
+            };
+            let job = job(&realm, migration, crew).await?;
+            let worked = retry::work_off(&job, &*realm.lease, &realm.leadership).await;
+            if job.migration.status == MigrationStatus::Completed {
+                job.crew.fleet().forget(job.migration.id);
+            }
+            worked
+        }
+        .await;
+        end_lock(lock).await;
+        worked
+    };
+    let tended = tending.instrument(span).await;
+    realm.poke.notify_one();
+    match tended {
+        Ok(()) => Tended::Ended,
+        Err(failure) => Tended::Failed(failure),
+    }
 }
 
 /// The compiled plan that was stored; compiled anew where it was stored by another version.

@@ -15,6 +15,7 @@ pub mod lookup;
 pub mod matches;
 pub mod persist;
 pub mod rebuild;
+pub mod retry;
 pub mod seal;
 pub mod sequences;
 pub mod settle;

@@ -156,7 +156,8 @@ pub async fn finish(connection: &mut PgConnection, migration_id: Uuid) -> Result
     let finished = sqlx::query(
         "update drover.migration m set is_finished = true where m.migration_id = $1 \
          and not exists (select from drover.partition p join drover.entity e using (entity_no) \
-                         where e.migration_id = m.migration_id and p.attempt = m.attempt and not p.done) \
+                         where e.migration_id = m.migration_id and p.attempt = m.attempt and not p.done \
+                           and p.mode <> 'closed' and p.number >= -1) \
          and not exists (select from drover.ddl d where d.migration_id = m.migration_id and d.state = 'dropped')",
     )
     .bind(migration_id)

@@ -71,6 +71,29 @@ impl Store {
         })
     }
 
+    /// Asks for a pause or a cancel, once: what is under way may take so many seconds to be given back before it
+    /// is sealed.
+    ///
+    /// # Errors
+    /// As [`Store::command_once`].
+    pub async fn stop_once(
+        &self,
+        call: &CommandCall,
+        target: &Target,
+        (what, drain_seconds): (&Command, Option<i32>),
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact!(self => "stop a migration", |conn| {
+            if let Some(answer) = earlier(conn, call).await? {
+                return read_answer(answer);
+            }
+            check_etag(conn, target).await?;
+            migration_orchestration::set_drain(conn, target.migration_id, drain_seconds).await?;
+            let after = migration::command(conn, target.migration_id, what).await?;
+            keep(conn, call, &after).await?;
+            Ok(after)
+        })
+    }
+
     /// Hides a migration that is not under way, once; its name is free again.
     ///
     /// # Errors
@@ -115,7 +138,7 @@ impl Store {
     }
 }
 
-async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<Value>, StoreError> {
+pub(super) async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<Value>, StoreError> {
     match command::find(conn, call).await? {
         None => Ok(None),
         Some(Earlier::Same(answer)) => Ok(Some(answer)),
@@ -123,11 +146,11 @@ async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<V
     }
 }
 
-fn read_answer(answer: Value) -> Result<MigrationOrchestration, StoreError> {
+pub(super) fn read_answer(answer: Value) -> Result<MigrationOrchestration, StoreError> {
     serde_json::from_value(answer).map_err(|_| StoreError::RequestIdReused)
 }
 
-async fn keep(
+pub(super) async fn keep(
     conn: &mut PgConnection,
     call: &CommandCall,
     after: &MigrationOrchestration,
@@ -136,14 +159,17 @@ async fn keep(
     Ok(command::insert(conn, call, Some(after.id), &answer).await?)
 }
 
-async fn check_etag(conn: &mut PgConnection, target: &Target) -> Result<(), StoreError> {
+/// The migration, locked, where it is as the operator has seen it.
+pub(super) async fn check_etag(
+    conn: &mut PgConnection,
+    target: &Target,
+) -> Result<MigrationOrchestration, StoreError> {
     let id = target.migration_id;
     let now = migration_orchestration::lock(conn, id)
         .await?
-        .ok_or(StoreError::NoMigration { id })?
-        .etag();
+        .ok_or(StoreError::NoMigration { id })?;
     match &target.etag {
-        Some(etag) if *etag != now => Err(StoreError::EtagMismatch { etag: now }),
-        Some(_) | None => Ok(()),
+        Some(etag) if *etag != now.etag() => Err(StoreError::EtagMismatch { etag: now.etag() }),
+        Some(_) | None => Ok(now),
     }
 }

@@ -23,6 +23,15 @@ impl KeyValue {
     pub fn to_record_id(&self) -> String {
         record_id(self.0.iter().map(String::as_str))
     }
+
+    /// The key behind a record id, of so many columns; none where it is no such id.
+    pub fn from_record_id(record_id: &str, width: usize) -> Option<Self> {
+        if width == 1 {
+            return Some(Self(vec![record_id.to_owned()]));
+        }
+        let key: Self = serde_json::from_str(record_id).ok()?;
+        (key.0.len() == width).then_some(key)
+    }
 }
 
 /// One text for a whole key: the text itself, or a JSON array for a composite key.
@@ -95,6 +104,31 @@ impl ReadRule {
 
     /// As [`Self::select`], with more fields behind the rule's own.
     pub fn select_with(&self, range: &KeyRange, run: &RunConstants, more: &[&String]) -> String {
+        let conditions = self.conditions(range, self.condition(run));
+        self.select_where(conditions, run, more)
+    }
+
+    /// The rows of the given keys that the filter and the joins let through, in key order; none where no
+    /// key is given.
+    pub fn select_listed(&self, keys: &[KeyValue], run: &RunConstants, more: &[&String]) -> String {
+        let listed: Vec<String> = keys
+            .iter()
+            .map(|key| format!("({})", self.key_literals(key)))
+            .collect();
+        let listed = match listed.is_empty() {
+            true => "false".to_owned(),
+            false => format!("({}) IN ({})", self.key_columns(), listed.join(", ")),
+        };
+        let conditions = [listed].into_iter().chain(self.condition(run));
+        self.select_where(conditions.collect(), run, more)
+    }
+
+    fn select_where(
+        &self,
+        conditions: Vec<String>,
+        run: &RunConstants,
+        more: &[&String],
+    ) -> String {
         let fields: Vec<String> = self
             .fields
             .iter()
@@ -111,7 +145,7 @@ impl ReadRule {
             "SELECT {once}{} FROM {}{} ORDER BY {keys}",
             fields.join(", "),
             self.rows(),
-            where_clause(self.conditions(range, self.condition(run))),
+            where_clause(conditions),
         )
     }
 
@@ -341,6 +375,20 @@ mod tests {
              WHERE (src.\"order_id\", src.\"side\") > ('7'::integer, 'O''x'::text) \
              AND (deleted_at is null -- live\n) ORDER BY src.\"order_id\", src.\"side\""
         );
+    }
+
+    #[test]
+    fn listed_rows_are_read_by_key_and_no_key_reads_none() {
+        let key = |order: &str, side: &str| KeyValue(vec![order.to_owned(), side.to_owned()]);
+        let listed = rule().select_listed(&[key("7", "O'x"), key("8", "U")], &run(), &[]);
+        assert!(
+            listed.contains(
+                "WHERE (src.\"order_id\", src.\"side\") IN (('7'::integer, 'O''x'::text), \
+                 ('8'::integer, 'U'::text)) AND (deleted_at is null -- live\n) ORDER BY"
+            ),
+            "{listed}"
+        );
+        assert!(rule().select_listed(&[], &run(), &[]).contains("WHERE false AND"));
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod key;
 pub mod plan;
 pub mod record;
 pub mod rules;
+pub mod settings;
 pub mod state;
 pub mod token;

@@ -17,7 +17,10 @@ use super::compiled::{CompiledPlan, Consistency};
 use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
-pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
+pub use query::{
+    Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall, Resolved, Retried, RetriedFate,
+    RetryOrder,
+};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

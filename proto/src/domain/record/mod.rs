@@ -20,7 +20,7 @@ pub mod validation;
 pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
 pub use checkpoint::{CheckpointType, MigrationCheckpoint};
-pub use entity::{EntityMigrationStatus, EntityStatus};
+pub use entity::{EntityIntent, EntityMigrationStatus, EntityStatus};
 pub use error::{ErrorType, MigrationError};
 pub use event::{Event, EventData, WHOLE_MIGRATION};
 pub use mapping::MigrationMapping;

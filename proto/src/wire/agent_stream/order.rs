@@ -115,6 +115,8 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::ReadLedger { .. } => "read ledger",
         Query::FinishRun { .. } => "finish run",
         Query::Seal { .. } => "seal",
+        Query::Retry(_) => "retry",
+        Query::CloseEntity { .. } => "close entity",
         Query::LookupMapping { .. } => "lookup mapping",
         Query::ReverseMapping { .. } => "reverse mapping",
     }

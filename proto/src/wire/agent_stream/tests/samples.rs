@@ -225,6 +225,19 @@ pub(super) fn queries() -> Vec<Query> {
             attempt: 1,
             token: 8,
         },
+        Query::Retry(Box::new(RetryOrder {
+            entity: entity(),
+            partition_id: PARTITION,
+            number: -2,
+            token: 9,
+            keys: vec!["7".to_owned()],
+            is_work: true,
+        })),
+        Query::CloseEntity {
+            entity: entity(),
+            attempt: 1,
+            is_open: false,
+        },
         Query::LookupMapping {
             migration_id: MIGRATION,
             entity: entity(),
@@ -285,6 +298,14 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         },
         QueryAnswer::Settled(vec![report(Vec::new())]),
         QueryAnswer::Ledger(vec![report(vec![row_error(1)])]),
+        QueryAnswer::Retried(Box::new(Retried {
+            batches: vec![report(vec![row_error(1)])],
+            resolved: vec![Resolved {
+                error_id: PARTITION,
+                source_record_id: "7".to_owned(),
+                fate: RetriedFate::Superseded,
+            }],
+        })),
         QueryAnswer::Mappings(vec![
             serde_json::from_value(migration_mapping()).expect("the sample is a record"),
         ]),
