@@ -95,7 +95,8 @@ pub fn entity_next(
         }),
         (EntityCommand::Skip, _) => {
             // One without partitions has nothing that could be closed.
-            let at_once = !footing.has_partitions && entity.status == EntityStatus::Pending
+            let at_once = !footing.has_partitions
+                && entity.status == EntityStatus::Pending
                 && footing.status == MigrationStatus::Pending;
             Ok(EntityNext {
                 intent: Some(Skipped),
@@ -134,9 +135,9 @@ pub fn entity_next(
             resumes: footing.activity == Some(Activity::Blocked),
             ..same
         }),
-        (EntityCommand::Retry, None) => {
-            Err("it does not stand still; `drover error retry --entity` tries its failed rows again")
-        }
+        (EntityCommand::Retry, None) => Err(
+            "it does not stand still; `drover error retry --entity` tries its failed rows again",
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod era;
 pub mod fleet;
 pub mod grpc;
 pub mod intake;
+pub mod local;
 pub mod manager;
 pub mod partition;
 pub mod placement;

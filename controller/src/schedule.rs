@@ -132,7 +132,11 @@ impl RunWork {
             let parts = parts.chain(&mut entity.retries).map(|part| &mut part.step);
             own.into_iter().chain(parts)
         });
-        let own = [&mut self.source_watch, &mut self.foreign_keys, &mut self.finish];
+        let own = [
+            &mut self.source_watch,
+            &mut self.foreign_keys,
+            &mut self.finish,
+        ];
         steps.chain(own).for_each(Step::reopen);
     }
 
@@ -222,7 +226,10 @@ impl RunWork {
     fn retries(&self, now: Moment) -> Vec<Action> {
         let mut ready = Vec::new();
         for entity in self.entities.iter().filter(|entity| self.can_retry(entity)) {
-            let open = entity.retries.iter().filter(|part| part.step.can_begin(now));
+            let open = entity
+                .retries
+                .iter()
+                .filter(|part| part.step.can_begin(now));
             ready.extend(open.map(|part| Action::Retry(part.partition_id)));
         }
         ready
@@ -239,7 +246,9 @@ impl RunWork {
             || self.foreign_keys.is_running()
             || self.finish.is_running();
         let is_settling = |step: Step| step.is_running();
-        let late = self.knot(entity).filter_map(|member| member.settling.as_ref());
+        let late = self
+            .knot(entity)
+            .filter_map(|member| member.settling.as_ref());
         let late: Vec<Step> = late.map(|part| part.step).collect();
         let is_looked_at =
             self.foreign_keys == Step::Done || late.iter().all(|step| *step != Step::Done);

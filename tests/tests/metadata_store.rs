@@ -264,8 +264,14 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
         Some("1 rows failed: 23502 (1)")
     );
 
-    let errors = store.errors(id, Some("offices"), 2, None).await?;
-    let rest = store.errors(id, None, 100, Some(errors[1].id)).await?;
+    let of_offices = ErrorFilter {
+        entity: Some("offices".to_owned()),
+        ..ErrorFilter::default()
+    };
+    let errors = store.errors(id, &of_offices, 2, None).await?;
+    let rest = store
+        .errors(id, &ErrorFilter::default(), 100, Some(errors[1].id))
+        .await?;
     assert_eq!((errors.len(), rest.len()), (2, 2));
     assert_eq!(errors[0].error_type, ErrorType::ConstraintViolation);
     assert_eq!(

@@ -152,7 +152,10 @@ async fn write(
 
 fn keys(entity: &EntityContext, order: &RetryOrder) -> Result<Vec<KeyValue>, Failure> {
     let width = entity.compiled.read.key.len();
-    let keys = order.keys.iter().map(|id| KeyValue::from_record_id(id, width));
+    let keys = order
+        .keys
+        .iter()
+        .map(|id| KeyValue::from_record_id(id, width));
     keys.collect::<Option<_>>()
         .ok_or_else(|| Failure::new(FailureKind::Internal, "a stored key cannot be read"))
 }
@@ -328,7 +331,10 @@ fn written(batch: &Batch) -> impl Iterator<Item = String> + '_ {
 
 /// Record ids of the rows of a batch that failed.
 fn failed(batch: &Batch) -> impl Iterator<Item = String> + '_ {
-    batch.failures.iter().map(|failure| failure.key.to_record_id())
+    batch
+        .failures
+        .iter()
+        .map(|failure| failure.key.to_record_id())
 }
 
 #[cfg(test)]

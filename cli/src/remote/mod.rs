@@ -7,10 +7,12 @@ mod agent;
 mod ask;
 mod choose;
 mod connection;
+mod entity;
 mod error;
 mod lists;
 mod mapping;
 mod migration;
+mod operate;
 mod page;
 mod refusal;
 mod route;
@@ -27,7 +29,9 @@ use crate::stop::Stop;
 use connection::Connection;
 use settings::Settings;
 
+pub use entity::Steer;
 pub use migration::GoOn;
+pub use operate::Halt;
 pub use page::Listed;
 pub use watch::{Update, Watch};
 

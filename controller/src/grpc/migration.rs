@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::Stream;
 use proto::domain::failure::{FailureKind, policy};
 use proto::domain::key::{KeyRange, RunConstants};
-use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
+use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use proto::pb::migration_service_server::MigrationService;
@@ -18,8 +19,9 @@ use uuid::Uuid;
 
 use super::page::Page;
 use super::{Gate, status, watch};
+use crate::advice::{Subject, next_steps};
 use crate::commands::{Asked, Checked};
-use crate::store::CommandCall;
+use crate::store::{CommandCall, Store};
 
 /// gRPC metadata in which clients say who they are, until they are authenticated.
 const ACTOR: &str = "drover-actor";
@@ -103,7 +105,7 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let realm = self.realm().await?;
         let name = request.into_inner().name;
         let found = realm.find(&name).await.map_err(status::of_command)?;
-        let next_steps = next_steps(&found);
+        let next_steps = advice(&realm.store, &found).await?;
         let (waits_for, throttled) = (self.waits_for(found.id), self.throttled(found.id));
         let mut migration = message(found)?;
         if let (Some(words), None) = (waits_for, &migration.activity_reason) {
@@ -163,12 +165,15 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
                 &body.request_id,
                 "pause",
                 actor,
-                &[&body.name, &body.etag, &body.reason],
+                &[&body.name, &body.etag, &body.reason, &spoken(body.deadline)],
             )?,
             etag: given(body.etag),
             plan: None,
         };
-        let after = realm.pause(&body.name, asked).await;
+        let within = duration("deadline", body.deadline)?;
+        let after = realm
+            .stop(&body.name, (Command::Pause, within), asked)
+            .await;
         let migration = Some(message(after.map_err(status::of_command)?)?);
         Ok(Response::new(pb::PauseMigrationResponse { migration }))
     }
@@ -193,6 +198,59 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let after = realm.go_on(&body.name, Command::Resume, asked).await;
         let migration = Some(message(after.map_err(status::of_command)?)?);
         Ok(Response::new(pb::ResumeMigrationResponse { migration }))
+    }
+
+    async fn cancel_migration(
+        &self,
+        request: Request<pb::CancelMigrationRequest>,
+    ) -> Result<Response<pb::CancelMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.name, &*body.etag, &spoken(body.deadline)];
+        let asked = asked(call(&body.request_id, "cancel", actor, &said)?, body.etag);
+        let within = duration("deadline", body.deadline)?;
+        let after = realm
+            .stop(&body.name, (Command::Cancel, within), asked)
+            .await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::CancelMigrationResponse { migration }))
+    }
+
+    async fn finalize_migration(
+        &self,
+        request: Request<pb::FinalizeMigrationRequest>,
+    ) -> Result<Response<pb::FinalizeMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.name, &*body.etag];
+        let asked = asked(call(&body.request_id, "finalize", actor, &said)?, body.etag);
+        let after = realm.finalize(&body.name, asked).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::FinalizeMigrationResponse { migration }))
+    }
+
+    async fn set_migration(
+        &self,
+        request: Request<pb::SetMigrationRequest>,
+    ) -> Result<Response<pb::SetMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let changes: Vec<(String, String)> = body
+            .settings
+            .into_iter()
+            .map(|setting| (setting.name, setting.value))
+            .collect();
+        let mut said = vec![&*body.name, &*body.etag, &*body.entity];
+        said.extend(changes.iter().flat_map(|(name, value)| [&**name, &**value]));
+        let call = call(&body.request_id, "set", actor, &said)?;
+        let entity = given(body.entity);
+        let what = (entity.as_deref(), changes.as_slice());
+        let after = realm.set(&body.name, what, asked(call, body.etag)).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::SetMigrationResponse { migration }))
     }
 
     async fn delete_migration(
@@ -252,7 +310,44 @@ pub(super) fn call(
     })
 }
 
-fn given(text: String) -> Option<String> {
+/// A command that brings no plan.
+pub(super) fn asked(call: CommandCall, etag: String) -> Asked {
+    Asked {
+        call,
+        etag: given(etag),
+        plan: None,
+    }
+}
+
+/// A span of time of a request.
+fn duration(field: &str, span: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+    let read = |span| {
+        Duration::try_from(span).map_err(|_| wire_status::invalid(field, "must not be negative"))
+    };
+    span.map(read).transpose()
+}
+
+/// The same as part of what was said.
+fn spoken(span: Option<prost_types::Duration>) -> String {
+    span.map(|span| format!("{}.{:09}", span.seconds, span.nanos))
+        .unwrap_or_default()
+}
+
+/// What can be done next.
+async fn advice(store: &Store, migration: &MigrationOrchestration) -> Result<Vec<String>, Status> {
+    let stored = |error| status::of_store(&error);
+    let id = migration.id;
+    let subject = Subject {
+        migration,
+        entities: &store.entities(id).await.map_err(stored)?,
+        open_errors: store.open_errors(id).await.map_err(stored)?,
+        open_retries: store.retries(id, None).await.map_err(stored)?.len(),
+        is_local: false,
+    };
+    Ok(next_steps(&subject))
+}
+
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -302,35 +397,4 @@ fn planned(checked: &Checked) -> pb::PlanMigrationResponse {
         name: checked.compiled.name.clone(),
         entities: entities.collect(),
     }
-}
-
-/// What can be done next, in commands that exist.
-fn next_steps(migration: &MigrationOrchestration) -> Vec<String> {
-    let name = &migration.name;
-    let commands: &[&str] = match (migration.status, migration.activity) {
-        (MigrationStatus::Pending, _) => &["migration start", "migration delete"],
-        (MigrationStatus::Running, Some(Activity::Paused)) => &["migration resume"],
-        (MigrationStatus::Running, Some(Activity::Blocked)) => {
-            &["error list", "migration resume", "migration pause"]
-        }
-        (MigrationStatus::Running, Some(Activity::Pausing)) => {
-            &["migration wait --for=state=paused", "migration resume"]
-        }
-        (MigrationStatus::Running, Some(Activity::Running) | None) => {
-            &["migration watch", "migration pause"]
-        }
-        (MigrationStatus::Completed, _) => &["error list", "migration delete"],
-        (MigrationStatus::Failed, _) => &["migration delete"],
-        (MigrationStatus::RollingBack, _) => &["migration watch"],
-    };
-    commands
-        .iter()
-        .map(|command| match *command {
-            "error list" => format!("drover error list --migration {name}"),
-            "migration wait --for=state=paused" => {
-                format!("drover migration wait {name} --for=state=paused")
-            }
-            command => format!("drover {command} {name}"),
-        })
-        .collect()
 }

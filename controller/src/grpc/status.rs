@@ -1,7 +1,8 @@
 //! What went wrong in the controller as a gRPC status; the words and details are `wire`'s.
 
+use proto::domain::state::State;
 use proto::wire::status::{
-    Reason, not_found, not_leader, of_failure, of_problems, precondition, with,
+    Reason, invalid, not_found, not_leader, of_failure, of_problems, precondition, with,
 };
 use tonic::Status;
 
@@ -28,6 +29,13 @@ pub fn of_command(error: CommandError) -> Status {
                 &[("name", wanted), ("candidates", names)],
             )
         }
+        CommandError::NoError { wanted, count: 0 } => {
+            not_found(Reason::ErrorNotFound, "error", &wanted)
+        }
+        CommandError::NoError { wanted, .. } => {
+            let words = format!("more than one error's id begins with {wanted:?}");
+            with(Reason::NameAmbiguous, words, &[("id", wanted)])
+        }
         CommandError::Store(error) => of_store(&error),
         CommandError::Failed(failure) => of_failure(&failure),
     }
@@ -44,13 +52,18 @@ pub fn of_store(error: &StoreError) -> Status {
         StoreError::RequestIdReused => with(Reason::RequestIdReused, words, &[]),
         StoreError::Deposed { .. } => not_leader(None),
         StoreError::UnderWay { id } => {
-            let blockers = ["pause it first, then cancel it or roll it back".to_owned()];
+            let blockers = ["cancel it or roll it back first".to_owned()];
             precondition(Reason::UnderWay, words, &id.to_string(), &blockers)
         }
         StoreError::Illegal(refused) => {
-            let blockers = [refused.why.to_owned()];
+            let blockers = [refused.why.to_owned(), legal_now(refused.state)];
             precondition(Reason::IllegalState, words, "migration", &blockers)
         }
+        StoreError::IllegalEntity { entity, why, .. } => {
+            let blockers = [(*why).to_owned()];
+            precondition(Reason::IllegalState, words, entity, &blockers)
+        }
+        StoreError::Setting(_) => invalid("settings", words),
         StoreError::NoMigration { id } => {
             not_found(Reason::MigrationNotFound, "migration", &id.to_string())
         }
@@ -64,6 +77,14 @@ pub fn of_store(error: &StoreError) -> Status {
         | StoreError::AlreadyRunning { .. }
         | StoreError::Lock { .. }
         | StoreError::Database { .. } => of_failure(&error.failure()),
+    }
+}
+
+/// What can be done with a migration as it is.
+pub fn legal_now(state: State) -> String {
+    match state.legal().as_slice() {
+        [] => "nothing can be done with it now".to_owned(),
+        verbs => format!("legal now: {}", verbs.join(", ")),
     }
 }
 

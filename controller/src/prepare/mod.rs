@@ -382,6 +382,7 @@ fn late_parents(entity: &CompiledEntity) -> Vec<String> {
     parents.filter(|name| !entity.knot.contains(name)).collect()
 }
 
+/// A partition as the destination has it.
 pub fn partition_work(state: &PartitionState) -> PartitionWork {
     PartitionWork {
         partition_id: state.partition_id,

@@ -99,7 +99,12 @@ impl<L: LeaseStore> Reconciler<L> {
             self.job.crew.rebrief(&self.job.compiled);
             self.job.crew.drain();
         }
-        let names: Vec<String> = self.run.entities.iter().map(|it| it.entity.clone()).collect();
+        let names: Vec<String> = self
+            .run
+            .entities
+            .iter()
+            .map(|it| it.entity.clone())
+            .collect();
         for entity in names {
             let consequence = judge(&self.run, &entity);
             self.follow(consequence).await?;
@@ -136,7 +141,10 @@ impl<L: LeaseStore> Reconciler<L> {
             return Ok(());
         }
         self.drain_entity(&row.entity, before != wanted);
-        let is_idle = self.run.entity(&row.entity).is_some_and(|work| work.is_idle());
+        let is_idle = self
+            .run
+            .entity(&row.entity)
+            .is_some_and(|work| work.is_idle());
         if wanted == Hold::Paused && is_idle && row.intent_reached_at.is_none() {
             self.reach_pause(&row.entity).await?;
         }
@@ -147,11 +155,18 @@ impl<L: LeaseStore> Reconciler<L> {
     /// that. Others of theirs come back with them and are handed out again.
     fn drain_entity(&mut self, entity: &str, is_new: bool) {
         let now = self.begun.elapsed();
-        let since = *self.operator.draining.entry(entity.to_owned()).or_insert(now);
+        let since = *self
+            .operator
+            .draining
+            .entry(entity.to_owned())
+            .or_insert(now);
         let Some(work) = self.run.entity_mut(entity) else {
             return;
         };
-        let running = work.partitions.iter_mut().filter(|part| part.step.is_running());
+        let running = work
+            .partitions
+            .iter_mut()
+            .filter(|part| part.step.is_running());
         let is_late = now >= since + within(None);
         let mut holders = BTreeSet::new();
         for partition in running {
@@ -165,7 +180,9 @@ impl<L: LeaseStore> Reconciler<L> {
             }
         }
         if is_new {
-            holders.iter().for_each(|holder| self.job.crew.drain_holder(*holder));
+            holders
+                .iter()
+                .for_each(|holder| self.job.crew.drain_holder(*holder));
         }
     }
 
@@ -174,12 +191,18 @@ impl<L: LeaseStore> Reconciler<L> {
         let Some(work) = self.run.entity(entity) else {
             return Ok(());
         };
-        let open = work.partitions.iter().filter(|part| part.step != Step::Done);
+        let open = work
+            .partitions
+            .iter()
+            .filter(|part| part.step != Step::Done);
         let open: Vec<Uuid> = open.map(|part| part.partition_id).collect();
         match self.seal_some(open).await {
             Ok(()) => {
                 let id = self.job.migration.id;
-                let reached = self.job.store.reach_intent(id, entity, EntityIntent::Paused);
+                let reached = self
+                    .job
+                    .store
+                    .reach_intent(id, entity, EntityIntent::Paused);
                 reached.await.map_err(|error| error.failure())
             }
             Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
@@ -226,7 +249,10 @@ impl<L: LeaseStore> Reconciler<L> {
     pub(super) async fn closed(&mut self, entity: &str) -> Result<(), Failure> {
         self.operator.draining.remove(entity);
         let id = self.job.migration.id;
-        let reached = self.job.store.reach_intent(id, entity, EntityIntent::Skipped);
+        let reached = self
+            .job
+            .store
+            .reach_intent(id, entity, EntityIntent::Skipped);
         reached.await.map_err(|error| error.failure())
     }
 
@@ -240,7 +266,8 @@ impl<L: LeaseStore> Reconciler<L> {
             if is_known {
                 continue;
             }
-            work.retries.retain(|part| part.partition_id != retry.retry_id);
+            work.retries
+                .retain(|part| part.partition_id != retry.retry_id);
             work.retries.push(partition_work(&PartitionState {
                 partition_id: retry.retry_id,
                 entity: retry.entity.clone(),
@@ -306,7 +333,9 @@ impl<L: LeaseStore> Reconciler<L> {
         if let Some(partition) = self.run.partition_mut(partition_id) {
             partition.step = Step::Done;
         }
-        let entity = self.retry_of(partition_id).map(|retry| retry.entity.clone());
+        let entity = self
+            .retry_of(partition_id)
+            .map(|retry| retry.entity.clone());
         if let Some(entity) = entity {
             self.judge_again(&entity).await?;
         }

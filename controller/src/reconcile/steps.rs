@@ -318,9 +318,7 @@ impl<L: LeaseStore> Reconciler<L> {
             .map_or(0, |step| step.fail(now + delay));
         let limit = self.job.compiled.limits.max_retries;
         let consequence = match action {
-            Action::Retry(partition_id) => {
-                self.retry_failed(partition_id, &failure, tries).await?
-            }
+            Action::Retry(partition_id) => self.retry_failed(partition_id, &failure, tries).await?,
             _ => consequence(entity, failure, tries, limit),
         };
         self.follow(consequence).await

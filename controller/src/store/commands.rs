@@ -138,7 +138,10 @@ impl Store {
     }
 }
 
-pub(super) async fn earlier(conn: &mut PgConnection, call: &CommandCall) -> Result<Option<Value>, StoreError> {
+pub(super) async fn earlier(
+    conn: &mut PgConnection,
+    call: &CommandCall,
+) -> Result<Option<Value>, StoreError> {
     match command::find(conn, call).await? {
         None => Ok(None),
         Some(Earlier::Same(answer)) => Ok(Some(answer)),

@@ -2,9 +2,7 @@
 
 use proto::domain::compiled::MaxQuarantined;
 use proto::domain::frame::DatabaseIdentity;
-use proto::domain::record::{
-    Activity, MigrationOrchestration, MigrationStatus, MigrationType,
-};
+use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
 use proto::domain::settings::Overrides;
 use proto::domain::state::{self, Command, Next};
 use serde_json::{Map, Value, json};
@@ -16,8 +14,8 @@ use super::query::legacy_entity_mapping::NewMapping;
 use super::query::outbox::NewEvent;
 use super::query::plan::NewPlan;
 use super::query::{
-    entity_intent, entity_migration_status, legacy_entity_mapping, migration_checkpoint, migration_orchestration,
-    outbox, partition_progress, plan, retry,
+    entity_intent, entity_migration_status, legacy_entity_mapping, migration_checkpoint,
+    migration_orchestration, outbox, partition_progress, plan, retry,
 };
 
 /// From this many estimated rows on, a migration's batches get a partition of their own.
@@ -188,7 +186,9 @@ async fn store_entities(
             is_active: entity.mapping.is_active,
             batch_size: i64::from(overrides.batch_size(name).unwrap_or(entity.batch_size)),
             max_quarantined: &max_quarantined(
-                overrides.max_quarantined(name).unwrap_or(entity.max_quarantined),
+                overrides
+                    .max_quarantined(name)
+                    .unwrap_or(entity.max_quarantined),
             ),
         };
         entity_migration_status::upsert(conn, id, row).await?;

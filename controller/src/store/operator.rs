@@ -3,7 +3,9 @@
 
 use proto::domain::frame::{NewPartition, Resolved, RetriedFate};
 use proto::domain::key::KeyRange;
-use proto::domain::record::{EntityIntent, EntityMigrationStatus, MigrationOrchestration};
+use proto::domain::record::{
+    EntityIntent, EntityMigrationStatus, ErrorGroup, MigrationOrchestration, RetryState,
+};
 use proto::domain::settings::Overrides;
 use proto::domain::state::Illegal;
 use serde_json::json;
@@ -15,11 +17,9 @@ use super::error::StoreError;
 use super::migration::max_quarantined;
 use super::query::command::{self, CommandCall};
 use super::query::entity_intent::{self, Wished};
-use super::query::error_filter::{self, ErrorFilter, ErrorGroup};
+use super::query::error_filter::{self, ErrorFilter};
 use super::query::retry::{self, Retry};
-use super::query::{
-    entity_migration_status, migration_orchestration, partition_progress, plan,
-};
+use super::query::{entity_migration_status, migration_orchestration, partition_progress, plan};
 use super::transact::transact;
 use super::{Store, Target};
 use crate::entity_command::{EntityCommand, EntityNext, Footing, entity_next};
@@ -290,7 +290,9 @@ fn notes(fate: RetriedFate, by: &str, words: &str) -> String {
             format!("failed again when {by} retried it: another error of the row tells why")
         }
         RetriedFate::Gone => {
-            format!("retried by {by}: the row is no longer at the source, or `where` leaves it out now")
+            format!(
+                "retried by {by}: the row is no longer at the source, or `where` leaves it out now"
+            )
         }
     }
 }
@@ -361,7 +363,9 @@ async fn set_entities(
     id: Uuid,
     overrides: &Overrides,
 ) -> Result<(), StoreError> {
-    let compiled = plan::of_migration(conn, id).await?.and_then(|plan| plan.compiled);
+    let compiled = plan::of_migration(conn, id)
+        .await?
+        .and_then(|plan| plan.compiled);
     let Some(mut compiled) = compiled else {
         return Ok(());
     };
@@ -405,7 +409,7 @@ async fn add_retries(
                 number,
                 keys: keys.to_vec(),
                 asked_by: by.to_owned(),
-                state: "pending".to_owned(),
+                state: RetryState::Pending,
                 tries: 0,
                 problem: None,
                 rows_written: 0,

@@ -388,7 +388,11 @@ mod tests {
             ),
             "{listed}"
         );
-        assert!(rule().select_listed(&[], &run(), &[]).contains("WHERE false AND"));
+        assert!(
+            rule()
+                .select_listed(&[], &run(), &[])
+                .contains("WHERE false AND")
+        );
     }
 
     #[test]

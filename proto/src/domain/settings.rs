@@ -177,7 +177,10 @@ impl Overrides {
         };
         let mut lines = Vec::new();
         let whole = [
-            ("parallel_partitions", self.parallel_partitions.map(|it| it.to_string())),
+            (
+                "parallel_partitions",
+                self.parallel_partitions.map(|it| it.to_string()),
+            ),
             ("max_retries", self.max_retries.map(|it| it.to_string())),
             ("max_rows_per_second", self.max_rows_per_second.clone()),
         ];
@@ -201,7 +204,10 @@ fn share(text: &str) -> Option<MaxQuarantined> {
     };
     let number = number.trim();
     let is_decimal = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    let percent: f64 = number.parse().ok().filter(|_| number.bytes().all(is_decimal))?;
+    let percent: f64 = number
+        .parse()
+        .ok()
+        .filter(|_| number.bytes().all(is_decimal))?;
     (percent <= 100.0).then_some(MaxQuarantined::Share(percent / 100.0))
 }
 
@@ -234,7 +240,10 @@ mod tests {
         assert_eq!(settings("offices").batch_size, 7);
         assert_eq!(settings("offices").max_quarantined, MaxQuarantined::Rows(3));
         assert_eq!(settings("profiles").batch_size, 500);
-        assert_eq!(settings("profiles").max_quarantined, MaxQuarantined::Share(0.005));
+        assert_eq!(
+            settings("profiles").max_quarantined,
+            MaxQuarantined::Share(0.005)
+        );
         assert_eq!(plan.limits.parallel_partitions, 9);
         assert_eq!(plan.limits.max_rows_per_second, None);
         assert_eq!(plan.limits.max_retries, 0);

@@ -204,7 +204,9 @@ pub fn next_observed(
     reason: Option<&str>,
     command: &Command,
 ) -> Result<Next, Illegal> {
-    let may_commit = state.activity.is_some_and(|activity| activity != Activity::Paused);
+    let may_commit = state
+        .activity
+        .is_some_and(|activity| activity != Activity::Paused);
     match command {
         Command::Cancel if may_commit => {
             next(state, command)?;

@@ -1,7 +1,6 @@
 //! Table `migration_error`, as far as many errors are meant at once.
 
-use chrono::{DateTime, Utc};
-use proto::domain::record::{ErrorType, MigrationError};
+use proto::domain::record::{ErrorGroup, ErrorType, MigrationError};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -22,33 +21,6 @@ pub struct ErrorFilter {
     pub is_resolved: Option<bool>,
     /// Those with these ids.
     pub ids: Option<Vec<Uuid>>,
-}
-
-/// Errors that have entity, code, type and column in common.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ErrorGroup {
-    /// The entity; none for faults of the run.
-    pub entity: Option<String>,
-    /// SQLSTATE or `DROVER_*`.
-    pub error_code: String,
-    /// Class of the code.
-    pub error_type: ErrorType,
-    /// The column or rule at fault, where it is known.
-    pub place: Option<String>,
-    /// How many there are.
-    pub count: i64,
-    /// How many of them are not resolved.
-    pub open: i64,
-    /// One of them; an open one where there is one.
-    pub example_id: Uuid,
-    /// The key of its row.
-    pub example_key: Option<String>,
-    /// What it says.
-    pub example_message: String,
-    /// The first of them.
-    pub first_at: DateTime<Utc>,
-    /// The last of them.
-    pub last_at: DateTime<Utc>,
 }
 
 const CONDITIONS: &str = "m.migration_id = $1 and ($2::text is null or m.entity = $2)

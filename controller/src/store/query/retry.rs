@@ -1,10 +1,13 @@
 //! Table `retry`: quarantined rows that an operator wants tried again, some hundred keys each.
 
 use proto::domain::frame::Resolved;
+use proto::domain::record::{RetryProgress, RetryState};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
+
+use super::parsed;
 
 /// Rows of one entity that are tried again together: a partition of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub struct Retry {
     pub keys: Vec<String>,
     /// Who asked.
     pub asked_by: String,
-    /// `pending`, `done` or `failed`.
-    pub state: String,
+    /// How far it is.
+    pub state: RetryState,
     /// Failed tries so far.
     pub tries: i32,
     /// Why it did not work, if it did not.
@@ -35,6 +38,21 @@ pub struct Retry {
     pub rows_failed: i64,
     /// Rows that are no longer there.
     pub rows_gone: i64,
+}
+
+impl From<Retry> for RetryProgress {
+    fn from(retry: Retry) -> Self {
+        Self {
+            id: retry.retry_id,
+            entity: retry.entity,
+            row_count: i64::try_from(retry.keys.len()).unwrap_or(i64::MAX),
+            state: retry.state,
+            rows_written: retry.rows_written,
+            rows_failed: retry.rows_failed,
+            rows_gone: retry.rows_gone,
+            problem: retry.problem,
+        }
+    }
 }
 
 /// Adds retries.
@@ -230,7 +248,7 @@ fn record(row: &PgRow) -> Result<Retry, sqlx::Error> {
         number: row.try_get("number")?,
         keys: keys.0,
         asked_by: row.try_get("asked_by")?,
-        state: row.try_get("state")?,
+        state: parsed(row, "state")?,
         tries: row.try_get("tries")?,
         problem: row.try_get("problem")?,
         rows_written: row.try_get("rows_written")?,

@@ -18,8 +18,8 @@ use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
 pub use query::{
-    Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall, Resolved, Retried, RetriedFate,
-    RetryOrder,
+    Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall, Resolved, Retried,
+    RetriedFate, RetryOrder,
 };
 
 /// Which end of the migration a query is about.

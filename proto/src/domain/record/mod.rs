@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod batch;
 pub mod checkpoint;
+pub mod decision;
 pub mod entity;
 pub mod error;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod validation;
 pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
 pub use checkpoint::{CheckpointType, MigrationCheckpoint};
+pub use decision::{ErrorGroup, RetryProgress, RetryState};
 pub use entity::{EntityIntent, EntityMigrationStatus, EntityStatus};
 pub use error::{ErrorType, MigrationError};
 pub use event::{Event, EventData, WHOLE_MIGRATION};

@@ -180,7 +180,9 @@ fn a_refusal_says_the_state_the_command_and_the_way_out() {
 fn every_illegal_command_leaves_something_legal_to_name() {
     for (name, state) in STATES {
         let legal = state.legal();
-        let refused = commands().into_iter().any(|command| next(state, &command).is_err());
+        let refused = commands()
+            .into_iter()
+            .any(|command| next(state, &command).is_err());
         assert!(!refused || !legal.is_empty(), "{name}");
         for verb in &legal {
             let leads_on = match *verb {
@@ -211,13 +213,25 @@ fn a_cancel_stops_what_is_under_way_before_the_migration_is_cancelled() {
         assert_eq!(ended.reason, Reason::Cancelled);
         // Whoever changes their mind before that goes on.
         let resumed = next_observed(stopping.state, Some(CANCELLING), &Command::Resume).unwrap();
-        assert_eq!((resumed.state, resumed.reason), (named("running"), Reason::Clear));
+        assert_eq!(
+            (resumed.state, resumed.reason),
+            (named("running"), Reason::Clear)
+        );
     }
     let at_once = next_observed(named("running/paused"), None, &Command::Cancel).unwrap();
     assert_eq!(at_once.state, named("failed"));
     let paused = next_observed(named("running/pausing"), None, &Command::Paused).unwrap();
     assert_eq!(paused.state, named("running/paused"));
-    for name in ["undoing", "undoing/blocked", "pending", "completed", "failed!"] {
-        assert!(next_observed(named(name), None, &Command::Cancel).is_err(), "{name}");
+    for name in [
+        "undoing",
+        "undoing/blocked",
+        "pending",
+        "completed",
+        "failed!",
+    ] {
+        assert!(
+            next_observed(named(name), None, &Command::Cancel).is_err(),
+            "{name}"
+        );
     }
 }
