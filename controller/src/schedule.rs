@@ -252,8 +252,15 @@ impl RunWork {
         let late: Vec<Step> = late.map(|part| part.step).collect();
         let is_looked_at =
             self.foreign_keys == Step::Done || late.iter().all(|step| *step != Step::Done);
+        // What becomes of parents decides what becomes of their children.
+        let mut parents = entity
+            .dependencies
+            .iter()
+            .filter(|name| !entity.knot.contains(name))
+            .filter_map(|name| self.entity(name));
         entity.hold == Hold::None
             && self.waits_on(entity).is_empty()
+            && !parents.any(EntityWork::has_retries)
             && !is_building
             && is_looked_at
             && !late.into_iter().any(is_settling)

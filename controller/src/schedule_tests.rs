@@ -317,3 +317,26 @@ fn what_is_let_go_can_begin_again() {
     assert_eq!(run.running(), 0);
     assert_eq!(begin(&mut run), first);
 }
+
+#[test]
+fn parents_are_tried_again_before_their_children() {
+    let mut run = run(
+        vec![entity("a", &[1], &[], 10), entity("b", &[2], &["a"], 10)],
+        8,
+    );
+    run.entities[0].partitions[0].step = Step::Done;
+    run.entities[0].rebuild = Step::Done;
+    run.entities[0].retries.push(retry(8));
+    run.entities[1].retries.push(retry(9));
+    let first = begin(&mut run);
+    assert!(
+        first.contains(&Action::Retry(Uuid::from_u128(8))),
+        "{first:?}"
+    );
+    assert!(
+        !first.contains(&Action::Retry(Uuid::from_u128(9))),
+        "{first:?}"
+    );
+    done(&mut run, &Action::Retry(Uuid::from_u128(8)));
+    assert!(begin(&mut run).contains(&Action::Retry(Uuid::from_u128(9))));
+}

@@ -146,6 +146,7 @@ create table retry (
     number       integer     not null check (number <= -2),
     keys         jsonb       not null check (jsonb_typeof(keys) = 'array' and keys <> '[]'),
     asked_by     text        not null check (asked_by <> ''),
+    root_id      uuid,
     state        text        not null default 'pending' check (state in ('pending', 'done', 'failed')),
     tries        integer     not null default 0 check (tries >= 0),
     problem      text        check (problem <> ''),
@@ -161,5 +162,7 @@ create table retry (
     constraint retry_ended check ((ended_at is not null) = (state <> 'pending')),
     constraint retry_problem check (state <> 'failed' or problem is not null)
 );
+comment on column retry.root_id is
+    'The retry that it follows from, directly or not: its rows were held because of rows that are written now.';
 comment on table retry is 'Quarantined rows that an operator wants tried again, some hundred keys each.';
 create index retry_pending on retry (migration_id, created_at) where state = 'pending';

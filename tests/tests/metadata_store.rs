@@ -2,8 +2,8 @@
 //! twice, late and with gaps, plans that change, and two processes at once.
 
 use controller::store::{
-    DEFAULT_SCHEMA, EntityRows, Found, NewMapping, NewMigration, NewPlan, PartitionPhase,
-    PartitionUpdate, PlanRows, Store, StoreError, Tick,
+    DEFAULT_SCHEMA, EntityRows, ErrorFilter, Found, NewMapping, NewMigration, NewPlan,
+    PartitionPhase, PartitionUpdate, PlanRows, Store, StoreError, Tick,
 };
 use drover_tests::pg::TestDatabase;
 use proto::domain::compiled::{CompiledPlan, Consistency, Limits, MaxQuarantined};

@@ -17,7 +17,7 @@ use super::ledger::{read_batches, read_totals, take_held_keys};
 use super::matches::know_overrides;
 use super::persist::PartitionWriter;
 use super::sequences::move_sequences;
-use crate::batch::{Batch, count};
+use crate::batch::Batch;
 use crate::connect::{Purpose, open};
 use crate::failure::During;
 use crate::patience::{InTime, WRITE};
@@ -348,6 +348,6 @@ mod tests {
         assert_eq!(left(&keys, None), keys);
         assert_eq!(left(&keys, Some(&key("2"))), [key("5")]);
         assert!(left(&keys, Some(&key("5"))).is_empty());
-        assert_eq!(count(left(&keys, Some(&key("7"))).len()), 3);
+        assert_eq!(left(&keys, Some(&key("7"))).len(), 3);
     }
 }

@@ -31,9 +31,8 @@ pub async fn retry(context: &Context, args: ErrorRetryArgs) -> Result<Code, Stop
         let (here, wanted) = here_of(context, (&args.local, named), (&wanted, &args.ids)).await?;
         let said = format!("{wanted:?}");
         let call = here::call(context, "retry errors", &[&here.migration.name, &said]);
-        let made = here
-            .store
-            .retry_once(&call, &here.target(&args.guard), &wanted);
+        let target = here.target(&args.guard);
+        let made = here.store.retry_once(&call, &target, &wanted);
         let made = made.await.map_err(|error| here::stop(&error))?;
         let made = made
             .into_iter()
@@ -74,9 +73,8 @@ pub async fn skip(context: &Context, args: ErrorSkipArgs) -> Result<Code, Stop> 
         let said = format!("{wanted:?} {}", args.reason);
         let call = here::call(context, "skip errors", &[&here.migration.name, &said]);
         let what = (&wanted, &*args.reason);
-        let skipped = here
-            .store
-            .skip_errors_once(&call, &here.target(&args.guard), what);
+        let target = here.target(&args.guard);
+        let skipped = here.store.skip_errors_once(&call, &target, what);
         let skipped = skipped.await.map_err(|error| here::stop(&error))?;
         i64::try_from(skipped).unwrap_or(i64::MAX)
     } else {
@@ -146,18 +144,6 @@ impl Place {
             }
         }
     }
-
-    /// Retries that follow from others: children that were held.
-    async fn open(&self) -> Result<Vec<RetryProgress>, Stop> {
-        match self {
-            Self::Remote(remote, name) => remote.retries(name, &[]).await,
-            Self::Here(here) => {
-                let found = here.store.retries(here.migration.id, None).await;
-                let found = found.map_err(|error| local::read_failed(&error))?;
-                Ok(found.into_iter().map(RetryProgress::from).collect())
-            }
-        }
-    }
 }
 
 /// The migration on this machine, and the errors by their ids.
@@ -183,18 +169,10 @@ async fn wait(
 ) -> Result<Vec<RetryProgress>, Stop> {
     let deadline = within.map(|within| Instant::now() + within);
     let token = context.shutdown.token();
-    let mut known: Vec<Uuid> = ids.to_vec();
     loop {
-        let open = place.open().await?;
-        let new = open
-            .iter()
-            .map(|retry| retry.id)
-            .filter(|id| !known.contains(id));
-        known.extend(new.collect::<Vec<_>>());
-        let retries = place.retries(&known).await?;
+        let retries = place.retries(ids).await?;
         let is_done = |retry: &RetryProgress| retry.state != RetryState::Pending;
-        // One that has just ended may have released children since the first look.
-        if retries.iter().all(is_done) && place.open().await?.is_empty() {
+        if retries.iter().all(is_done) {
             return Ok(retries);
         }
         if let Place::Here(here) = place

@@ -80,9 +80,8 @@ impl Place {
                 let said = [&*here.migration.name, &*args.entity, &*reason];
                 let call = here::call(context, command.verb(), &said);
                 let what = (&*args.entity, command, Some(&*reason));
-                let after = here
-                    .store
-                    .entity_once(&call, &here.target(&args.guard), what);
+                let target = here.target(&args.guard);
+                let after = here.store.entity_once(&call, &target, what);
                 after.await.map_err(|error| here::stop(&error))
             }
         }

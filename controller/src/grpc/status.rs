@@ -97,3 +97,82 @@ pub fn of_refusal(refusal: &Refusal) -> Status {
     };
     with(reason, refusal.to_string(), &[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::domain::record::{Activity, MigrationStatus};
+    use proto::domain::state::{Command, next_observed};
+    use proto::wire::status::Refusal as Understood;
+    use tonic::Code;
+
+    fn states() -> Vec<State> {
+        let mut states = Vec::new();
+        for status in MigrationStatus::ALL {
+            for activity in Activity::ALL.iter().copied().map(Some).chain([None]) {
+                for is_finalized in [false, true] {
+                    let state = State {
+                        status: *status,
+                        activity,
+                        is_finalized,
+                    };
+                    states.extend(state.is_sound().then_some(state));
+                }
+            }
+        }
+        states
+    }
+
+    #[test]
+    fn every_command_that_a_state_does_not_allow_is_refused_with_why_and_what_is_legal() {
+        let commands = [
+            Command::Start,
+            Command::Pause,
+            Command::Resume,
+            Command::Cancel,
+            Command::Rollback,
+            Command::Finalize,
+        ];
+        let (mut refused, mut allowed) = (0, 0);
+        assert_eq!(states().len(), 13);
+        for state in states() {
+            for command in &commands {
+                let illegal = match next_observed(state, None, command) {
+                    Ok(_) => {
+                        allowed += 1;
+                        continue;
+                    }
+                    Err(illegal) => illegal,
+                };
+                refused += 1;
+                let why = illegal.why;
+                let status = of_store(&StoreError::Illegal(illegal));
+                let place = format!("{} {command:?}: {status:?}", state.describe());
+                assert_eq!(status.code(), Code::FailedPrecondition, "{place}");
+                let read = Understood::of(&status);
+                assert_eq!(read.reason(), Some(Reason::IllegalState), "{place}");
+                assert!(read.message.contains(state.describe()), "{place}");
+                let said: Vec<&str> = read.violations.iter().map(|(_, words)| &**words).collect();
+                assert_eq!(said[0], why, "{place}");
+                for verb in state.legal() {
+                    assert!(said[1].contains(verb), "{place}");
+                    assert!(read.metadata["hint"].contains(verb), "{place}");
+                }
+            }
+        }
+        assert_eq!((refused, allowed), (36, 42));
+    }
+
+    #[test]
+    fn an_entity_that_does_not_allow_a_command_is_a_failed_precondition_too() {
+        let status = of_store(&StoreError::IllegalEntity {
+            entity: "orders".to_owned(),
+            verb: "pause",
+            why: "it is skipped; resume it first",
+        });
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let read = Understood::of(&status);
+        assert_eq!(read.reason(), Some(Reason::IllegalState));
+        assert!(read.message.contains("orders") && read.message.contains("resume"));
+    }
+}

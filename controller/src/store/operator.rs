@@ -204,7 +204,7 @@ impl Store {
                     let before = check_etag(conn, target).await?;
                     refuse_retry(&before)?;
                     let rows = error_filter::rows(conn, before.id, filter).await?;
-                    let made = add_retries(conn, &before, (rows, &call.actor)).await?;
+                    let made = add_retries(conn, &before, (rows, &call.actor, None)).await?;
                     migration_orchestration::count_command(conn, before.id).await?;
                     let ids: Vec<Uuid> = made.iter().map(|retry| retry.retry_id).collect();
                     command::insert(conn, call, Some(before.id), &json!(ids)).await?;
@@ -215,7 +215,7 @@ impl Store {
         })
     }
 
-    /// Retries by their ids, or those that are still to be done.
+    /// Retries by their ids, with those that follow from them, or all that are still to be done.
     pub async fn retries(
         &self,
         migration_id: Uuid,
@@ -264,7 +264,9 @@ impl Store {
             let mut released = Vec::new();
             if !keys.is_empty() {
                 let children = retry::held_children(conn, id, &ended.entity, &keys).await?;
-                released = add_retries(conn, &migration, (children, &ended.asked_by)).await?;
+                let root = Some(ended.root_id.unwrap_or(ended.retry_id));
+                let rows = (children, &*ended.asked_by, root);
+                released = add_retries(conn, &migration, rows).await?;
             }
             Ok(RetryEnd { released, written })
         })
@@ -384,7 +386,7 @@ async fn set_entities(
 async fn add_retries(
     conn: &mut PgConnection,
     migration: &MigrationOrchestration,
-    (rows, by): (Vec<(String, String)>, &str),
+    (rows, by, root_id): (Vec<(String, String)>, &str, Option<Uuid>),
 ) -> Result<Vec<Retry>, StoreError> {
     let (id, attempt) = (migration.id, migration.attempt);
     let mut made = Vec::new();
@@ -409,6 +411,7 @@ async fn add_retries(
                 number,
                 keys: keys.to_vec(),
                 asked_by: by.to_owned(),
+                root_id,
                 state: RetryState::Pending,
                 tries: 0,
                 problem: None,

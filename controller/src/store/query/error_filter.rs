@@ -87,7 +87,7 @@ pub async fn group(
     rows.iter().map(group_record).collect()
 }
 
-/// Rows that failed, as (entity, record id), each once.
+/// Rows that failed, as (entity, record id), each once; parents before their children.
 pub async fn rows(
     conn: &mut PgConnection,
     migration_id: Uuid,
@@ -95,9 +95,9 @@ pub async fn rows(
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     let sql = format!(
         "select m.entity, m.source_record_id from migration_error m
-         where {CONDITIONS} and m.entity is not null and m.source_record_id is not null
-           and m.partition_id is not null
-         group by 1, 2 order by 1, min(m.occurred_at), 2"
+         join entity_migration_status s on s.id = m.entity_status_id
+         where {CONDITIONS} and m.source_record_id is not null and m.partition_id is not null
+         group by 1, 2 order by min(s.dependency_order), 1, min(m.occurred_at), 2"
     );
     let rows = bound(&sql, migration_id, filter).fetch_all(conn).await?;
     rows.iter()

@@ -26,6 +26,8 @@ pub struct Retry {
     pub keys: Vec<String>,
     /// Who asked.
     pub asked_by: String,
+    /// The retry that it follows from, directly or not.
+    pub root_id: Option<Uuid>,
     /// How far it is.
     pub state: RetryState,
     /// Failed tries so far.
@@ -59,8 +61,9 @@ impl From<Retry> for RetryProgress {
 pub async fn insert(conn: &mut PgConnection, retries: &[Retry]) -> Result<(), sqlx::Error> {
     for retry in retries {
         sqlx::query(
-            "insert into retry (retry_id, migration_id, entity, attempt, number, keys, asked_by)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into retry
+                 (retry_id, migration_id, entity, attempt, number, keys, asked_by, root_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(retry.retry_id)
         .bind(retry.migration_id)
@@ -69,6 +72,7 @@ pub async fn insert(conn: &mut PgConnection, retries: &[Retry]) -> Result<(), sq
         .bind(retry.number)
         .bind(Json(&retry.keys))
         .bind(&retry.asked_by)
+        .bind(retry.root_id)
         .execute(&mut *conn)
         .await?;
     }
@@ -96,7 +100,8 @@ pub async fn lowest_number(
     .await
 }
 
-/// A migration's retries that are still to be done, oldest first, or those of these ids whatever became of them.
+/// A migration's retries that are still to be done, oldest first, or those of these ids, with what follows from
+/// them, whatever became of them.
 pub async fn list(
     conn: &mut PgConnection,
     migration_id: Uuid,
@@ -105,7 +110,8 @@ pub async fn list(
     let rows = sqlx::query(
         "select * from retry
          where migration_id = $1
-           and case when $2::uuid[] is null then state = 'pending' else retry_id = any ($2) end
+           and case when $2::uuid[] is null then state = 'pending'
+                    else retry_id = any ($2) or root_id = any ($2) end
          order by created_at, entity, number desc",
     )
     .bind(migration_id)
@@ -248,6 +254,7 @@ fn record(row: &PgRow) -> Result<Retry, sqlx::Error> {
         number: row.try_get("number")?,
         keys: keys.0,
         asked_by: row.try_get("asked_by")?,
+        root_id: row.try_get("root_id")?,
         state: parsed(row, "state")?,
         tries: row.try_get("tries")?,
         problem: row.try_get("problem")?,
