@@ -120,7 +120,8 @@ async fn rows_of_a_migration_that_is_blocked_by_them_are_tried_and_it_goes_on() 
     let get = cluster.json(&["migration", "get", "pair"]).await?;
     let steps = get["next_steps"].to_string();
     for step in [
-        "drover error retry --migration pair --entity customers",
+        "drover error group --migration pair",
+        "drover error retry --all --migration pair",
         "drover migration resume pair",
         "drover migration cancel pair",
     ] {
