@@ -133,6 +133,7 @@ async fn prepare<L: LeaseStore>(
         state.highest_token,
     )
     .await?;
+    job.open_again(&state.partitions).await?;
     let limit = job.compiled.limits.parallel_partitions;
     let lanes = u32::try_from(job.crew.lanes(limit)).unwrap_or(limit).max(1);
     let is_read = !state.partitions.is_empty() && state.partitions.iter().all(|part| part.is_done);

@@ -332,6 +332,7 @@ async fn reports_that_come_twice_late_or_with_a_gap_count_once() -> anyhow::Resu
         seq: 4,
         cursor: Some(KeyValue(vec!["20".to_owned()])),
         is_done: true,
+        is_closed: false,
         token: 9,
         totals: batch(1, 4, true).totals,
     };

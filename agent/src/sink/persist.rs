@@ -83,6 +83,16 @@ impl PartitionWriter {
         }
     }
 
+    /// Where the partition stands.
+    pub const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Somebody else of this process moved the partition on.
+    pub fn moved_to(&mut self, position: Position) {
+        self.position = position;
+    }
+
     /// Whether a row's error stands.
     pub fn is_open(&self, record_id: &str) -> bool {
         let retrying = self.retrying.as_ref();

@@ -17,6 +17,7 @@ use super::ledger::{read_batches, read_totals, take_held_keys};
 use super::matches::know_overrides;
 use super::persist::PartitionWriter;
 use super::sequences::move_sequences;
+use super::settle::settle_retried;
 use crate::batch::Batch;
 use crate::connect::{Purpose, open};
 use crate::failure::During;
@@ -134,14 +135,29 @@ async fn write(
             source = Some(again.read(&open, source.take(), &mut batch).await?);
         }
         batch.hi = chunk.last().cloned().or(lo.take());
-        batch.is_last = chunks.peek().is_none();
+        let is_end = chunks.peek().is_none();
+        // What refers to later rows is looked at before the end.
+        batch.is_last = is_end && entity.compiled.late.is_empty();
         lo.clone_from(&batch.hi);
-        let is_last = batch.is_last;
         writer.note_read(&batch);
         writer.persist(batch).await?;
-        if is_last {
+        if is_end {
             break;
         }
+    }
+    if !entity.compiled.late.is_empty() {
+        let mut looking = open(&run.destination, Purpose::Write).await?;
+        let at = (fence, writer.position().clone());
+        let position = settle_retried(&mut looking, run, entity, at).await?;
+        run.destination.give_back(Purpose::Write, looking).await;
+        writer.moved_to(position);
+        let end = Batch {
+            lo: lo.clone(),
+            hi: lo,
+            is_last: true,
+            ..Batch::default()
+        };
+        writer.persist(end).await?;
     }
     writer.end().await;
     if let Some(source) = source {

@@ -75,7 +75,7 @@ async fn read_partitions(
     attempt: i32,
 ) -> Result<Vec<PartitionState>, Failure> {
     let rows = sqlx::query(
-        "select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.token, \
+        "select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.mode = 'closed' as is_closed, p.token, \
                 p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
                 p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
          from drover.partition p join drover.entity e using (entity_no) \
@@ -104,6 +104,7 @@ fn partition_state(row: &sqlx::postgres::PgRow) -> Result<PartitionState, sqlx::
         seq: row.try_get("seq")?,
         cursor: key(row, "cursor")?,
         is_done: row.try_get("done")?,
+        is_closed: row.try_get("is_closed")?,
         token: row.try_get("token")?,
         totals: counts_of(row)?,
     })

@@ -191,3 +191,41 @@ fn the_format_of_errors_is_known_even_when_the_command_is_not() {
         assert_eq!(wanted_format(&words(line)), format, "{line}");
     }
 }
+
+#[test]
+fn every_reason_to_stand_still_names_commands_that_exist() {
+    use proto::domain::failure::{FailureKind as K, Policy, policy};
+    let kinds = [
+        K::Unreachable,
+        K::NoAgent,
+        K::AgentsLost,
+        K::Denied,
+        K::Busy,
+        K::Timeout,
+        K::Exhausted,
+        K::SchemaDrift,
+        K::IdentityChanged,
+        K::PlanChanged,
+        K::SnapshotLost,
+        K::SourceWritten,
+        K::TooManyErrors,
+        K::RowRefused,
+        K::ConstraintBroken,
+        K::Fenced,
+        K::AlreadyRunning,
+        K::Internal,
+    ];
+    for kind in kinds {
+        let (what, hint) = policy(kind);
+        let commands = hint.split('`').skip(1).step_by(2);
+        let commands: Vec<&str> = commands.filter(|it| it.starts_with("drover ")).collect();
+        assert!(
+            !commands.is_empty() || what == Policy::Stop,
+            "{kind:?}: {hint}"
+        );
+        for line in commands {
+            let is_bare = matches!(line, "drover run");
+            assert!(is_bare || parse(words(line)).is_ok(), "{kind:?}: {line}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan, Consistency};
@@ -230,6 +230,28 @@ impl Job {
         self.ask(query, LONG).await?;
         let state = read_state(&self.crew, &self.compiled.name).await?;
         Ok(state.map(|state| state.partitions).unwrap_or_default())
+    }
+
+    /// Opens what was closed of entities that an operator wants in again.
+    pub async fn open_again(&self, states: &[PartitionState]) -> Result<(), Failure> {
+        let closed = states.iter().filter(|state| state.is_closed);
+        let closed: BTreeSet<&str> = closed.map(|state| state.entity.as_str()).collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let skipped = self.skipped().await?;
+        for entity in closed
+            .into_iter()
+            .filter(|name| !skipped.iter().any(|it| it == name))
+        {
+            let query = Query::CloseEntity {
+                entity: entity.to_owned(),
+                attempt: self.migration.attempt,
+                is_open: true,
+            };
+            self.ask(query, SHORT).await?;
+        }
+        Ok(())
     }
 
     /// Entities that an operator wants left out.

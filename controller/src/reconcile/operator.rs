@@ -74,6 +74,10 @@ impl<L: LeaseStore> Reconciler<L> {
         }
         self.operator.overrides = Some(wishes.overrides.clone());
         if is_first && Overrides::stored(&self.job.migration.configuration) == wishes.overrides {
+            // What agents hold already may be from before they were changed.
+            if wishes.overrides != Overrides::default() && self.run.running() > 0 {
+                self.job.crew.drain();
+            }
             return Ok(());
         }
         let Some(mut plan) = self.plan().await? else {
@@ -276,6 +280,7 @@ impl<L: LeaseStore> Reconciler<L> {
                 seq: 0,
                 cursor: None,
                 is_done: false,
+                is_closed: false,
                 token: 0,
                 totals: Counts::default(),
             }));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use drover_tests::clinic::Clinic;
 use drover_tests::cluster::Cluster;
+use drover_tests::pair::Pair;
 use tokio::time::Instant;
 
 const LEDGER: &str = "select count(*) from drover.ledger";
@@ -100,4 +101,73 @@ fn tell(what: &str, times: &mut [Duration]) {
         times.len(),
         times.last()
     );
+}
+
+#[tokio::test]
+async fn a_pause_does_not_wait_for_keys_that_are_being_built_beyond_its_deadline() -> Result<()> {
+    let pair = Pair::new(
+        "create table a (id int primary key, v int); insert into a select n, n from generate_series(1, 200) n",
+        "create table aa (id uuid primary key, v int);
+         create function slow(int) returns int language plpgsql immutable as
+             $$ begin perform pg_sleep(case when $1 > 0 then 0.2 else 0 end); return $1; end $$;
+         create index aa_slow on aa (slow(v))",
+    )
+    .await?;
+    let path = pair.write(
+        "entities:
+- {entity: as, source_entity: a, destination_entity: aa, entity_type: a, transformation_rules: {v: [{col: v}]}}
+",
+    )?;
+    let cluster = Cluster::start(&[("eu-1", "eu")], pair.env()).await?;
+    cluster.json(&["migration", "create", "-f", &path]).await?;
+    cluster.json(&["migration", "start", "pair"]).await?;
+    let building = "select count(*) from pg_stat_activity where datname = current_database() \
+                    and query ilike 'create index%' and state = 'active'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while pair.app.number(building).await? == 0 {
+        ensure!(
+            Instant::now() < deadline,
+            "no index is built\n{}",
+            cluster.logs()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let begun = Instant::now();
+    let pause = ["migration", "pause", "pair", "--wait", "--deadline", "1s"];
+    let paused = cluster.drover(&pause).await?;
+    ensure!(
+        paused.code == Some(0),
+        "{}\n{}",
+        paused.stderr,
+        cluster.logs()
+    );
+    ensure!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(pair.app.number(building).await?, 0);
+    pair.app
+        .run("create or replace function slow(int) returns int language sql immutable as 'select $1'")
+        .await?;
+    let resumed = cluster.drover(&["migration", "resume", "pair"]).await?;
+    ensure!(resumed.code == Some(0), "{}", resumed.stderr);
+    let wait = [
+        "migration",
+        "wait",
+        "pair",
+        "--for=state=completed",
+        "--wait-timeout",
+        "60s",
+    ];
+    let waited = cluster.drover(&wait).await?;
+    ensure!(
+        waited.code == Some(0),
+        "{}\n{}",
+        waited.stderr,
+        cluster.logs()
+    );
+    let there = "select count(*) from pg_indexes where indexname = 'aa_slow'";
+    assert_eq!(pair.app.number(there).await?, 1);
+    Ok(())
 }

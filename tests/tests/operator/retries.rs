@@ -228,3 +228,51 @@ async fn an_error_is_skipped_with_a_reason_and_exported_without_its_secrets() ->
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn rows_that_refer_to_each_other_come_in_once_those_they_refer_to_are_there() -> Result<()> {
+    let pair = Pair::new(
+        "create table node (id int primary key, parent_id int references node, label text);
+         insert into node select n, nullif(n / 2, 0), 'n' || n from generate_series(1, 40) n;
+         update node set label = null where id in (3, 9)",
+        "create table nodes (id uuid primary key, parent_id uuid references nodes, label text not null)",
+    )
+    .await?;
+    let path = pair.write(
+        "defaults: {max_quarantined: 100%}
+entities:
+- {entity: nodes, source_entity: node, destination_entity: nodes, entity_type: node,
+   transformation_rules: {parent_id: [{col: parent_id}, {fk: {entity: nodes}}], label: [{col: label}]}}
+",
+    )?;
+    let run = drover::run(&["run", &path], &pair.env()).await?;
+    ensure!(run.code == Some(0), "{}", run.stderr);
+    // 3 with 6, 7, 12 … 15, 24 … 31, and 9 with 18, 19, 36 … 39.
+    assert_eq!(counts(&pair, "nodes").await?, "40 18 22 20");
+    pair.legacy
+        .run("update node set label = 'three' where id = 3")
+        .await?;
+    let again = here(
+        &pair,
+        &["error", "retry", "--code", "23502", "-o", "json"],
+        0,
+    )
+    .await?;
+    assert_eq!(
+        pair.app.number("select count(*) from nodes").await?,
+        33,
+        "{}",
+        again.stderr
+    );
+    assert_eq!(counts(&pair, "nodes").await?, "40 33 7 0");
+    pair.legacy
+        .run("update node set label = 'nine' where id = 9")
+        .await?;
+    here(&pair, &["error", "retry", "--all"], 0).await?;
+    assert_eq!(counts(&pair, "nodes").await?, "40 40 0 0");
+    assert_eq!(open(&pair).await?, Vec::<String>::new());
+    let wrong = "select count(*) from nodes c left join nodes p on p.id = c.parent_id \
+                 where c.parent_id is not null and p.id is null";
+    assert_eq!(pair.app.number(wrong).await?, 0);
+    Ok(())
+}

@@ -341,6 +341,9 @@ pub struct PartitionState {
     pub cursor: Option<KeyValue>,
     /// No row is left.
     pub is_done: bool,
+    /// Nobody may write it: its entity was skipped.
+    #[serde(default)]
+    pub is_closed: bool,
     /// Highest token.
     pub token: i64,
     /// Totals.

@@ -270,6 +270,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
             seq: 4,
             cursor: Some(key(&["8"])),
             is_done: false,
+            is_closed: true,
             token: 3,
             totals: Counts::default(),
         }],
