@@ -15,7 +15,8 @@ use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
 use crate::sink::{
-    self, inspect, install, ledger, load, lookup, rebuild, schema, seal, settle, state, trial, undo,
+    self, inspect, install, ledger, load, lookup, rebuild, retry, schema, seal, settle, state, trial,
+    undo,
 };
 use crate::source::{catalog, check, frozen, sample, survey};
 use crate::verify;
@@ -191,6 +192,9 @@ impl Desk {
                 token,
             } => {
                 let mut connection = open(destination, Purpose::Write).await?;
+                if let Some(id) = migration_id {
+                    install::end_orphan_builds(&mut connection, id).await?;
+                }
                 seal::seal(&mut connection, &partitions, attempt, token).await?;
                 destination.give_back(Purpose::Write, connection).await;
                 Ok(QueryAnswer::Done)
@@ -203,6 +207,22 @@ impl Desk {
                 let needed_by = undo::uninstall::uninstall(&mut connection).await?;
                 destination.give_back(Purpose::Build, connection).await;
                 Ok(QueryAnswer::Uninstalled { needed_by })
+            }
+            Query::Retry(order) => {
+                let (run, entity) = self.entity(of_run()?, &order.entity).await?;
+                let found = retry::retry(&run, &entity, &order).await?;
+                Ok(QueryAnswer::Retried(Box::new(found)))
+            }
+            Query::CloseEntity {
+                entity,
+                attempt,
+                is_open,
+            } => {
+                let mut connection = open(destination, Purpose::Write).await?;
+                let of_entity = (of_run()?, entity.as_str(), attempt);
+                seal::close(&mut connection, of_entity, is_open).await?;
+                destination.give_back(Purpose::Write, connection).await;
+                Ok(QueryAnswer::Done)
             }
             Query::LookupMapping {
                 migration_id,

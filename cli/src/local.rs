@@ -30,6 +30,8 @@ pub struct Found {
     pub place: String,
     /// The records' database.
     pub store: Store,
+    /// The way to it.
+    pub options: PgConnectOptions,
     /// The migration.
     pub migration: MigrationOrchestration,
 }
@@ -41,6 +43,8 @@ pub struct Place {
     pub name: String,
     /// The records.
     pub store: Store,
+    /// The way to them.
+    pub options: PgConnectOptions,
 }
 
 /// Every migration of every database that holds records, newest first within each.
@@ -82,13 +86,14 @@ pub async fn find(context: &Context, local: &LocalArgs, wanted: &str) -> Result<
 }
 
 /// Two connections may lead to one database: a migration that is known is not added again.
-fn add(all: &mut Vec<Found>, place: &Place, migrations: Vec<MigrationOrchestration>) {
+fn add(all: &mut Vec<Found>, at: &Place, migrations: Vec<MigrationOrchestration>) {
     for migration in migrations {
         if !all.iter().any(|known| known.migration.id == migration.id) {
-            let (place, store) = (place.name.clone(), place.store.clone());
+            let (place, store) = (at.name.clone(), at.store.clone());
             all.push(Found {
                 place,
                 store,
+                options: at.options.clone(),
                 migration,
             });
         }
@@ -128,6 +133,7 @@ async fn open_place(connection: &Connection) -> Result<Option<Place>, Stop> {
         Ok(Ok(store)) => Ok(Some(Place {
             name: connection.name.clone(),
             store,
+            options: connection.options.clone(),
         })),
         Ok(Err(StoreError::NotInstalled { .. })) => Ok(None),
         Ok(Err(error)) => Err(Stop::failed(
@@ -138,6 +144,34 @@ async fn open_place(connection: &Connection) -> Result<Option<Place>, Stop> {
             Err(Stop::unread(&Failure::new(FailureKind::Unreachable, words)))
         }
     }
+}
+
+/// The named migration, or the only one that holds the entity.
+pub async fn wanted(
+    context: &Context,
+    local: &LocalArgs,
+    (name, entity): (Option<&str>, Option<&str>),
+) -> Result<Found, Stop> {
+    let found = match name {
+        Some(name) => vec![find(context, local, name).await?],
+        None => migrations(context, local).await?,
+    };
+    let Some(entity) = entity else {
+        return only(found, "which migration? name it with --migration");
+    };
+    let mut holders = Vec::new();
+    for one in found {
+        let entities = one.store.entities(one.migration.id).await;
+        let entities = entities.map_err(|error| read_failed(&error))?;
+        if entities.iter().any(|known| known.entity == entity) {
+            holders.push(one);
+        }
+    }
+    if holders.is_empty() {
+        let words = format!("no migration has an entity `{entity}`");
+        return Err(Stop::not_found(words));
+    }
+    only(holders, "which migration? name it with --migration")
 }
 
 /// The one that a name, an id or the beginning of an id means.

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod dev;
 mod exit;
+mod here;
 mod local;
 mod progress;
 mod remote;

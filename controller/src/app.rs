@@ -2,6 +2,7 @@
 //! cluster is in [`crate::manager`]; both run the same supervisor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::domain::compiled::{CompiledPlan, in_short};
 use proto::domain::failure::{Failure, FailureKind};
@@ -14,6 +15,7 @@ use proto::lease::{Candidate, LeaseStore, MemoryLeaseStore};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
@@ -30,6 +32,9 @@ use crate::reconcile::{Ending, Wish};
 use crate::store::{Found, NewMigration, Store, StoreError};
 use crate::supervise::{Surroundings, conclude_as_possible, supervise};
 use crate::tend::run_now;
+
+/// How often a run looks what is wished of it.
+const HEED: Duration = Duration::from_millis(500);
 
 /// What to run, and where its metadata is.
 pub struct RunRequest {
@@ -61,6 +66,16 @@ pub enum RunOutcome {
         migration_id: Uuid,
         /// Why.
         failure: Failure,
+    },
+    /// An operator paused it.
+    Paused {
+        /// The migration.
+        migration_id: Uuid,
+    },
+    /// An operator cancelled it.
+    Cancelled {
+        /// The migration.
+        migration_id: Uuid,
     },
     /// It was told to stop.
     Interrupted {
@@ -229,6 +244,7 @@ pub async fn run(
         rounds: Default::default(),
     };
     start(&mut job).await?;
+    job.heed_overrides();
     let outcome = tokio::select! {
         outcome = drive(job, lease, view, shutdown) => outcome?,
         // The agent of this process ends only after the controller.
@@ -256,12 +272,8 @@ async fn drive(
         .await
         .map_err(|error| lease_failure(&error))?;
     let (wish, wishes) = watch::channel(Wish::Run);
-    let stopper = tokio::spawn(async move {
-        shutdown.cancelled().await;
-        let _ = wish.send(Wish::Stop);
-        // Kept: a closed channel would wish nothing any more.
-        std::future::pending::<()>().await;
-    });
+    let heeding = heed(job.store.clone(), migration_id, wish, shutdown);
+    let stopper = tokio::spawn(heeding);
     let around = Surroundings {
         lease,
         leadership,
@@ -301,10 +313,43 @@ async fn drive(
                 failure,
             }
         }
-        Ending::Paused | Ending::Interrupted | Ending::Abandoned => {
-            RunOutcome::Interrupted { migration_id }
+        Ending::Paused if job.migration.status == MigrationStatus::Failed => {
+            RunOutcome::Cancelled { migration_id }
         }
+        Ending::Paused => RunOutcome::Paused { migration_id },
+        Ending::Interrupted | Ending::Abandoned => RunOutcome::Interrupted { migration_id },
     })
+}
+
+/// Wishes of the run what is stored of it, since others command it through the metadata, until it shall stop.
+async fn heed(
+    store: Store,
+    migration_id: Uuid,
+    wish: watch::Sender<Wish>,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(HEED);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        // What cannot be read now is read a moment later.
+        let Ok(migration) = store.migration(migration_id).await else {
+            continue;
+        };
+        let wanted = match migration.activity {
+            Some(Activity::Pausing) => Wish::Pause,
+            Some(Activity::Running) => Wish::Run,
+            Some(Activity::Paused | Activity::Blocked) | None => continue,
+        };
+        wish.send_if_modified(|wish| std::mem::replace(wish, wanted) != wanted);
+    }
+    let _ = wish.send(Wish::Stop);
+    // Kept: a closed channel would wish nothing any more.
+    std::future::pending::<()>().await;
 }
 
 /// The migration of the plan's name: found, adopted from the destination, or created.

@@ -4,13 +4,16 @@
 //! migration's record.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::Failure;
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
 use proto::domain::preflight::Preflight;
-use proto::domain::record::{MigrationOrchestration, MigrationStatus, MigrationType};
+use proto::domain::record::{
+    EntityMigrationStatus, MigrationOrchestration, MigrationStatus, MigrationType,
+};
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use tracing::{Instrument, info_span};
@@ -18,12 +21,15 @@ use uuid::Uuid;
 
 use crate::app::{check_known, type_of};
 use crate::crew::Crew;
+use crate::entity_command::EntityCommand;
 use crate::manager::Realm;
 use crate::placement::Demand;
 use crate::plan::{PlanError, compile_plan, connections, plan_rows};
 use crate::preflight::{self, look_at_lease, refuse_start};
 use crate::prepare::{check_start, identify, read_state};
-use crate::store::{CommandCall, Found, NewMigration, PlanRows, StoreError, Target};
+use crate::store::{
+    CommandCall, ErrorFilter, Found, NewMigration, PlanRows, Retry, Store, StoreError, Target,
+};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +70,14 @@ pub enum CommandError {
     StillNeeded {
         /// Their names.
         needed_by: Vec<String>,
+    },
+    /// No error, or more than one, of a migration has an id that begins so.
+    #[error("{count} errors have an id that begins with {wanted:?}")]
+    NoError {
+        /// What was asked for.
+        wanted: String,
+        /// How many there are.
+        count: usize,
     },
     /// The metadata refused or failed.
     #[error(transparent)]
@@ -217,21 +231,108 @@ impl<L: LeaseStore> Realm<L> {
         Ok(after)
     }
 
-    /// Asks for a pause.
-    pub async fn pause(
+    /// Asks for a pause or a cancel: what is under way may take so long to be given back before it is sealed.
+    pub async fn stop(
+        &self,
+        wanted: &str,
+        (command, within): (Command, Option<Duration>),
+        asked: Asked,
+    ) -> Result<MigrationOrchestration, CommandError> {
+        let target = self.target(wanted, asked.etag).await?;
+        let seconds = within.map(|within| within.as_millis().div_ceil(1000));
+        let seconds = seconds.map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
+        let after = self
+            .store
+            .stop_once(&asked.call, &target, (&command, seconds))
+            .await?;
+        self.poke.notify_one();
+        Ok(after)
+    }
+
+    /// Rules a rollback out.
+    pub async fn finalize(
         &self,
         wanted: &str,
         asked: Asked,
     ) -> Result<MigrationOrchestration, CommandError> {
-        self.go_on(
-            wanted,
-            Command::Pause,
-            Asked {
-                plan: None,
-                ..asked
-            },
-        )
-        .await
+        self.go_on(wanted, Command::Finalize, asked).await
+    }
+
+    /// Changes settings, of one entity or of all.
+    pub async fn set(
+        &self,
+        wanted: &str,
+        (entity, changes): (Option<&str>, &[(String, String)]),
+        asked: Asked,
+    ) -> Result<MigrationOrchestration, CommandError> {
+        let target = self.target(wanted, asked.etag).await?;
+        let after = self
+            .store
+            .set_once(&asked.call, &target, (entity, changes))
+            .await?;
+        self.poke.notify_one();
+        Ok(after)
+    }
+
+    /// Wishes something of one entity.
+    pub async fn command_entity(
+        &self,
+        wanted: &str,
+        (entity, command, reason): (&str, EntityCommand, Option<&str>),
+        asked: Asked,
+    ) -> Result<EntityMigrationStatus, CommandError> {
+        let target = self.target(wanted, asked.etag).await?;
+        let after = self
+            .store
+            .entity_once(&asked.call, &target, (entity, command, reason))
+            .await?;
+        self.poke.notify_one();
+        Ok(after)
+    }
+
+    /// Has rows tried again that failed.
+    pub async fn retry_errors(
+        &self,
+        wanted: &str,
+        filter: &ErrorFilter,
+        asked: Asked,
+    ) -> Result<Vec<Retry>, CommandError> {
+        let target = self.target(wanted, asked.etag).await?;
+        let made = self.store.retry_once(&asked.call, &target, filter).await?;
+        self.poke.notify_one();
+        Ok(made)
+    }
+
+    /// Marks errors as resolved by a decision.
+    pub async fn skip_errors(
+        &self,
+        wanted: &str,
+        (filter, reason): (&ErrorFilter, &str),
+        asked: Asked,
+    ) -> Result<u64, CommandError> {
+        let target = self.target(wanted, asked.etag).await?;
+        let skipped = self
+            .store
+            .skip_errors_once(&asked.call, &target, (filter, reason))
+            .await?;
+        Ok(skipped)
+    }
+
+    /// Ids of errors by what they begin with.
+    ///
+    /// # Errors
+    /// `NoError` where none does, or several do.
+    pub async fn error_ids(
+        &self,
+        migration_id: Uuid,
+        wanted: &[String],
+    ) -> Result<Option<Vec<Uuid>>, CommandError> {
+        error_ids(&self.store, migration_id, wanted).await
+    }
+
+    async fn target(&self, wanted: &str, etag: Option<String>) -> Result<Target, CommandError> {
+        let migration_id = self.find(wanted).await?.id;
+        Ok(Target { migration_id, etag })
     }
 
     /// Forgets a migration that is not under way, in the metadata first.
@@ -289,10 +390,7 @@ impl<L: LeaseStore> Realm<L> {
 }
 
 /// The migration that a name, an id or the beginning of an id means.
-pub async fn find(
-    store: &crate::store::Store,
-    wanted: &str,
-) -> Result<MigrationOrchestration, CommandError> {
+pub async fn find(store: &Store, wanted: &str) -> Result<MigrationOrchestration, CommandError> {
     match store.find_migration(wanted).await? {
         Found::One(migration) => Ok(*migration),
         Found::None => Err(CommandError::NoMigration {
@@ -303,4 +401,32 @@ pub async fn find(
             candidates: found.into_iter().map(|one| (one.id, one.name)).collect(),
         }),
     }
+}
+
+/// Ids of a migration's errors by what they begin with; none where nothing is asked for.
+///
+/// # Errors
+/// `NoError` where none does, or several do.
+pub async fn error_ids(
+    store: &Store,
+    migration_id: Uuid,
+    wanted: &[String],
+) -> Result<Option<Vec<Uuid>>, CommandError> {
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let mut ids = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let found = store.find_errors(wanted, Some(migration_id)).await?;
+        match found.as_slice() {
+            [one] => ids.push(one.id),
+            others => {
+                return Err(CommandError::NoError {
+                    wanted: wanted.clone(),
+                    count: others.len(),
+                });
+            }
+        }
+    }
+    Ok(Some(ids))
 }

@@ -8,7 +8,7 @@ use proto::runtime::backoff::Backoff;
 use uuid::Uuid;
 
 use crate::quarantine::over_limit;
-use crate::schedule::{Moment, RunWork, Step};
+use crate::schedule::{Hold, Moment, RunWork, Step};
 use crate::store::{PartitionPhase, PartitionUpdate, Tick};
 
 /// What follows from a report, beyond the run's own state.
@@ -314,6 +314,10 @@ pub fn judge(run: &RunWork, entity: &str) -> Consequence {
     let Some(work) = run.entity(entity) else {
         return Consequence::None;
     };
+    // Rows that are still to be tried again may turn out well; and who goes on without an entity does not mind.
+    if work.has_retries() || work.hold == Hold::Skipped {
+        return Consequence::None;
+    }
     let over = over_limit(
         entity,
         work.max_quarantined,

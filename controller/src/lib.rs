@@ -3,14 +3,17 @@
 //! Start at [`app`]. [`schedule`], [`partition`] and [`quarantine`] are pure; [`store`] is the only
 //! module that speaks SQL; agents do all work at source and destination.
 
+pub mod advice;
 pub mod app;
 pub mod commands;
 pub mod config;
 pub mod crew;
+pub mod entity_command;
 pub mod era;
 pub mod fleet;
 pub mod grpc;
 pub mod intake;
+pub mod local;
 pub mod manager;
 pub mod partition;
 pub mod placement;
@@ -19,8 +22,10 @@ pub mod preflight;
 pub mod prepare;
 pub mod progress;
 pub mod quarantine;
+pub mod quiesce;
 pub mod reconcile;
 pub mod rollback;
+pub mod retry;
 pub mod sample;
 pub mod schedule;
 pub mod schema;
@@ -30,3 +35,4 @@ pub mod supervise;
 pub mod tend;
 pub mod undo;
 pub mod validate;
+pub mod work;

@@ -25,7 +25,7 @@ use crate::progress::ProgressView;
 use crate::reconcile::Wish;
 use crate::schema::SchemaJobs;
 use crate::store::Store;
-use crate::tend::{Tended, tend};
+use crate::tend::{Tended, tend, tend_retries};
 use crate::validate::watch::Validations;
 
 /// The whole state is looked at this often at least.
@@ -155,7 +155,8 @@ impl<L: LeaseStore> Manager<L> {
         for migration in &active {
             self.heed(migration);
         }
-        let ids: BTreeSet<Uuid> = active.iter().map(|migration| migration.id).collect();
+        let mut ids: BTreeSet<Uuid> = active.iter().map(|migration| migration.id).collect();
+        ids.extend(self.heed_retries().await);
         for (_, run) in self.runs.iter().filter(|(id, _)| !ids.contains(id)) {
             run.wish.send_if_modified(|wish| replace(wish, Wish::Stop));
         }
@@ -205,6 +206,40 @@ impl<L: LeaseStore> Manager<L> {
         };
         self.runs.insert(migration.id, run);
         self.publish();
+    }
+
+    /// Has rows tried again of migrations that stand still; those that are seen to.
+    async fn heed_retries(&mut self) -> Vec<Uuid> {
+        let waiting = match self.realm.store.waiting_retries().await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                warn!(reason = %error.failure(), "retries cannot be read");
+                return Vec::new();
+            }
+        };
+        for id in &waiting {
+            let trouble = self.troubles.get(id).copied();
+            let must_wait = trouble.is_some_and(|trouble| trouble.not_before > Instant::now());
+            if must_wait || self.runs.contains_key(id) {
+                continue;
+            }
+            let Ok(migration) = self.realm.store.migration(*id).await else {
+                continue;
+            };
+            info!(migration_id = %id, name = %migration.name, "rows are tried again");
+            let (wish, wishes) = watch::channel(Wish::Run);
+            let (show, view) = watch::channel(ProgressView::default());
+            let tending = tend_retries(self.realm.clone(), migration, (wishes, show));
+            let run = Run {
+                wish,
+                view,
+                task: tokio::spawn(tending),
+                begun: Instant::now(),
+            };
+            self.runs.insert(*id, run);
+            self.publish();
+        }
+        waiting
     }
 
     /// Takes in the supervisors that ended.

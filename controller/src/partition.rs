@@ -39,6 +39,21 @@ pub fn partitions(
     partitions
 }
 
+/// The id of a partition: the same whenever it is made.
+pub fn partition_id(
+    migration_id: Uuid,
+    (attempt, round): (i32, i32),
+    entity: &str,
+    number: i32,
+) -> Uuid {
+    let round = match round {
+        0 => String::new(),
+        round => format!(":round {round}"),
+    };
+    let name = format!("partition:{attempt}:{entity}:{number}{round}");
+    Uuid::new_v5(&migration_id, name.as_bytes())
+}
+
 fn partition(
     migration_id: Uuid,
     (attempt, round): (i32, i32),
@@ -46,13 +61,8 @@ fn partition(
     number: i32,
     range: KeyRange,
 ) -> NewPartition {
-    let round = match round {
-        0 => String::new(),
-        round => format!(":round {round}"),
-    };
-    let name = format!("partition:{attempt}:{}:{number}{round}", entity.entity);
     NewPartition {
-        partition_id: Uuid::new_v5(&migration_id, name.as_bytes()),
+        partition_id: partition_id(migration_id, (attempt, round), &entity.entity, number),
         entity: entity.entity.clone(),
         number,
         range,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::domain::record::EntityStatus;
 use uuid::Uuid;
 
-use crate::schedule::{EntityWork, Moment, RunWork, Step};
+use crate::schedule::{EntityWork, Hold, Moment, RunWork, Step};
 
 /// Throughput is the mean over this time.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -136,7 +136,7 @@ pub fn percentage(run: &RunWork) -> f64 {
         return 100.0;
     }
     let (mut done, mut total) = (0, 0);
-    for entity in &run.entities {
+    for entity in run.entities.iter().filter(|it| it.hold != Hold::Skipped) {
         let totals = entity.totals();
         let accounted = totals.written + totals.skipped + totals.failed;
         done += accounted;
@@ -157,7 +157,9 @@ fn status(entity: &EntityWork) -> EntityStatus {
     let has_begun = entity
         .all()
         .any(|part| part.step != Step::OPEN || part.totals.read > 0);
-    if entity.is_settled() {
+    if entity.is_settled() && entity.hold == Hold::Skipped {
+        EntityStatus::Skipped
+    } else if entity.is_settled() {
         EntityStatus::Completed
     } else if has_begun {
         EntityStatus::Running
@@ -167,7 +169,11 @@ fn status(entity: &EntityWork) -> EntityStatus {
 }
 
 fn step(run: &RunWork, entity: &EntityWork) -> &'static str {
-    if entity.is_complete() {
+    if entity.hold == Hold::Skipped {
+        "skipped"
+    } else if entity.hold == Hold::Paused && !entity.is_copied() {
+        "paused"
+    } else if entity.is_complete() {
         "done"
     } else if entity.is_settled() {
         "rebuilding"

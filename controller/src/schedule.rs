@@ -3,22 +3,19 @@
 //! An entity is copied once its parents' rows are settled; in a knot, once they are copied. Copies go before
 //! rebuilds, big entities before small ones; both share the lanes, so that neither waits for a free one.
 
-use std::time::Duration;
-
-use proto::domain::catalog::TableName;
-use proto::domain::compiled::MaxQuarantined;
-use proto::domain::frame::Counts;
-use proto::domain::key::KeyRange;
 use uuid::Uuid;
 
-/// A moment, as time since the run began.
-pub type Moment = Duration;
+pub use crate::work::{EntityWork, Hold, Moment, PartitionWork, Step};
 
 /// Something to be done now.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// Hand a partition to the agent.
     Assign(Uuid),
+    /// Have an agent try a partition of rows that failed again.
+    Retry(Uuid),
+    /// Close what is left of an entity that is skipped.
+    Close(String),
     /// Settle the late references of an entity and of all in its knot; it is the first of them.
     Settle(String),
     /// Rebuild an entity's keys and indexes.
@@ -31,188 +28,6 @@ pub enum Action {
     ChangeSchema,
     /// Mark the run as finished at the destination.
     Finish,
-}
-
-/// How far a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Not begun, or to be tried again; not before this moment.
-    Open {
-        /// Failed tries so far.
-        tries: u32,
-        /// Earliest next try.
-        not_before: Moment,
-    },
-    /// Under way.
-    Running {
-        /// Failed tries so far.
-        tries: u32,
-    },
-    /// Done.
-    Done,
-}
-
-impl Step {
-    /// A step that can begin at once.
-    pub const OPEN: Self = Self::Open {
-        tries: 0,
-        not_before: Duration::ZERO,
-    };
-
-    /// Whether it may begin at this moment.
-    pub fn can_begin(self, now: Moment) -> bool {
-        matches!(self, Self::Open { not_before, .. } if not_before <= now)
-    }
-
-    /// Begins it.
-    pub fn begin(&mut self) {
-        if let Self::Open { tries, .. } = *self {
-            *self = Self::Running { tries };
-        }
-    }
-
-    /// It failed: the number of failed tries by now.
-    pub fn fail(&mut self, not_before: Moment) -> u32 {
-        let tries = match *self {
-            Self::Open { tries, .. } | Self::Running { tries } => tries + 1,
-            Self::Done => return 0,
-        };
-        *self = Self::Open { tries, not_before };
-        tries
-    }
-
-    /// Failed tries since it last got further.
-    pub const fn tries(self) -> u32 {
-        match self {
-            Self::Open { tries, .. } | Self::Running { tries } => tries,
-            Self::Done => 0,
-        }
-    }
-
-    /// It got further: earlier failures no longer count.
-    pub fn progressed(&mut self) {
-        if let Self::Running { tries } = self {
-            *tries = 0;
-        }
-    }
-
-    /// It was let go without a fault.
-    pub fn reopen(&mut self) {
-        if let Self::Running { tries } = *self {
-            *self = Self::Open {
-                tries,
-                not_before: Duration::ZERO,
-            };
-        }
-    }
-
-    /// It could not be begun: not before this moment.
-    pub fn postpone(&mut self, not_before: Moment) {
-        if let Self::Running { tries } = *self {
-            *self = Self::Open { tries, not_before };
-        }
-    }
-
-    /// It is under way.
-    pub const fn is_running(self) -> bool {
-        matches!(self, Self::Running { .. })
-    }
-}
-
-/// A partition of an entity.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PartitionWork {
-    /// The partition.
-    pub partition_id: Uuid,
-    /// Its number.
-    pub number: i32,
-    /// Its keys.
-    pub range: KeyRange,
-    /// How far it is.
-    pub step: Step,
-    /// Totals so far.
-    pub totals: Counts,
-    /// Rows read beyond the last batch.
-    pub in_flight: i64,
-    /// Rises with every assignment.
-    pub generation: i64,
-    /// The agent it is assigned to, while it runs.
-    pub holder: Option<Uuid>,
-    /// Batches that were reported, without a gap.
-    pub seq: i64,
-    /// Highest token that was seen; 0 before the first claim.
-    pub token: i64,
-    /// Its last batch was reported.
-    pub is_last_seen: bool,
-}
-
-/// An entity in the works.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EntityWork {
-    /// Its name.
-    pub entity: String,
-    /// Hash of its rules.
-    pub entity_hash: String,
-    /// Table that its rows go to; others may write it too.
-    pub destination: TableName,
-    /// Entities whose rows must be settled first.
-    pub dependencies: Vec<String>,
-    /// Entities that are settled together with it, itself among them.
-    pub knot: Vec<String>,
-    /// Others whose rows must be settled before its late references are.
-    pub late: Vec<String>,
-    /// Its partitions, the settling one apart.
-    pub partitions: Vec<PartitionWork>,
-    /// The settling partition, where it is in a knot.
-    pub settling: Option<PartitionWork>,
-    /// Keys and indexes.
-    pub rebuild: Step,
-    /// Rows it is thought to have.
-    pub records_total: i64,
-    /// They were counted.
-    pub is_exact: bool,
-    /// Limit of bad rows.
-    pub max_quarantined: MaxQuarantined,
-}
-
-impl EntityWork {
-    /// Every row is copied.
-    pub fn is_copied(&self) -> bool {
-        self.partitions
-            .iter()
-            .all(|partition| partition.step == Step::Done)
-    }
-
-    /// Every row is copied and no late reference hangs: children may start.
-    pub fn is_settled(&self) -> bool {
-        self.is_copied()
-            && self
-                .settling
-                .as_ref()
-                .is_none_or(|part| part.step == Step::Done)
-    }
-
-    /// Nothing is left to do but foreign keys.
-    pub fn is_complete(&self) -> bool {
-        self.is_settled() && self.rebuild == Step::Done
-    }
-
-    /// Totals over its partitions.
-    pub fn totals(&self) -> Counts {
-        self.all().fold(Counts::default(), |sum, partition| {
-            sum.plus(&partition.totals)
-        })
-    }
-
-    /// All partitions with the settling one.
-    pub fn all(&self) -> impl Iterator<Item = &PartitionWork> {
-        self.partitions.iter().chain(&self.settling)
-    }
-
-    /// All partitions with the settling one.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut PartitionWork> {
-        self.partitions.iter_mut().chain(&mut self.settling)
-    }
 }
 
 /// A run in the works.
@@ -240,10 +55,20 @@ impl RunWork {
         if self.entities.iter().all(EntityWork::is_settled) && self.source_watch.can_begin(now) {
             actions.push(Action::WatchSource);
         }
+        let free = self.lanes.saturating_sub(self.running());
+        let again = self.retries(now);
         if self.entities.iter().all(EntityWork::is_complete) {
-            if self.foreign_keys.can_begin(now) {
+            if !again.is_empty() {
+                actions.extend(again);
+                actions.truncate(free.max(1));
+            } else if self.entities.iter().any(EntityWork::is_retrying) {
+                // Foreign keys would wait for them, and they for those.
+            } else if self.foreign_keys.can_begin(now) {
                 actions.push(Action::RebuildForeignKeys);
-            } else if self.foreign_keys == Step::Done && self.source_watch == Step::Done {
+            } else if self.foreign_keys == Step::Done
+                && self.source_watch == Step::Done
+                && !self.entities.iter().any(EntityWork::has_retries)
+            {
                 if self.schema_changes.can_begin(now) {
                     actions.push(Action::ChangeSchema);
                 } else if self.schema_changes == Step::Done && self.finish.can_begin(now) {
@@ -252,7 +77,13 @@ impl RunWork {
             }
             return actions;
         }
-        let free = self.lanes.saturating_sub(self.running());
+        actions.extend(again);
+        let closed = self
+            .entities
+            .iter()
+            .filter(|entity| entity.hold == Hold::Skipped && entity.is_idle());
+        let closed = closed.filter(|entity| entity.closing.can_begin(now));
+        actions.extend(closed.map(|entity| Action::Close(entity.entity.clone())));
         let settle = self.entities.iter().filter(|entity| {
             let part = entity.settling.as_ref();
             part.is_some_and(|part| part.step.can_begin(now)) && self.can_settle(entity)
@@ -284,6 +115,7 @@ impl RunWork {
             .map(|entity| {
                 entity.all().filter(|part| part.step.is_running()).count()
                     + usize::from(entity.rebuild.is_running())
+                    + usize::from(entity.closing.is_running())
             })
             .sum();
         of_entities
@@ -300,6 +132,22 @@ impl RunWork {
         }
     }
 
+    /// What was under way is let go: nobody waits for its end any more.
+    pub fn reopen(&mut self) {
+        let steps = self.entities.iter_mut().flat_map(|entity| {
+            let own = [&mut entity.rebuild, &mut entity.closing];
+            let parts = entity.partitions.iter_mut().chain(&mut entity.settling);
+            let parts = parts.chain(&mut entity.retries).map(|part| &mut part.step);
+            own.into_iter().chain(parts)
+        });
+        let own = [
+            &mut self.source_watch,
+            &mut self.foreign_keys,
+            &mut self.finish,
+        ];
+        steps.chain(own).for_each(Step::reopen);
+    }
+
     /// Everything is done.
     pub fn is_finished(&self) -> bool {
         self.finish == Step::Done
@@ -308,7 +156,10 @@ impl RunWork {
     /// The step that an action is about.
     pub fn step_mut(&mut self, action: &Action) -> Option<&mut Step> {
         match action {
-            Action::Assign(id) => self.partition_mut(*id).map(|part| &mut part.step),
+            Action::Assign(id) | Action::Retry(id) => {
+                self.partition_mut(*id).map(|part| &mut part.step)
+            }
+            Action::Close(name) => self.entity_mut(name).map(|entity| &mut entity.closing),
             Action::Settle(name) => self
                 .entity_mut(name)?
                 .settling
@@ -380,12 +231,59 @@ impl RunWork {
             .collect()
     }
 
+    /// Rows that failed and can be tried again now.
+    fn retries(&self, now: Moment) -> Vec<Action> {
+        let mut ready = Vec::new();
+        for entity in self.entities.iter().filter(|entity| self.can_retry(entity)) {
+            let open = entity
+                .retries
+                .iter()
+                .filter(|part| part.step.can_begin(now));
+            ready.extend(open.map(|part| Action::Retry(part.partition_id)));
+        }
+        ready
+    }
+
+    /// Rows of an entity can be written outside of its load: their parents are settled, no key is being built over
+    /// its table, and what refers to rows that come later is looked at afterwards, by the settling or by the keys.
+    pub fn can_retry(&self, entity: &EntityWork) -> bool {
+        let mut writers = self
+            .entities
+            .iter()
+            .filter(|other| other.destination == entity.destination);
+        let is_building = writers.any(|other| other.rebuild.is_running())
+            || self.foreign_keys.is_running()
+            || self.finish.is_running();
+        let is_settling = |step: Step| step.is_running();
+        let late = self
+            .knot(entity)
+            .filter_map(|member| member.settling.as_ref());
+        let late: Vec<Step> = late.map(|part| part.step).collect();
+        let is_looked_at =
+            self.foreign_keys == Step::Done || late.iter().all(|step| *step != Step::Done);
+        // What becomes of parents decides what becomes of their children.
+        let mut parents = entity
+            .dependencies
+            .iter()
+            .filter(|name| !entity.knot.contains(name))
+            .filter_map(|name| self.entity(name));
+        entity.hold == Hold::None
+            && self.waits_on(entity).is_empty()
+            && !parents.any(EntityWork::has_retries)
+            && !is_building
+            && is_looked_at
+            && !late.into_iter().any(is_settling)
+    }
+
     /// It stands for its knot, whose rows are all there, and the rows that they refer to are settled.
     fn can_settle(&self, entity: &EntityWork) -> bool {
         let mut members = self.knot(entity);
         let is_ready = |member: &EntityWork| {
             let mut late = member.late.iter().filter_map(|name| self.entity(name));
-            member.is_copied() && late.all(EntityWork::is_settled)
+            member.hold != Hold::Paused
+                && member.is_copied()
+                && !member.is_retrying()
+                && late.all(EntityWork::is_settled)
         };
         let first = self.knot(entity).next();
         first.is_some_and(|first| first.entity == entity.entity) && members.all(is_ready)
@@ -397,13 +295,15 @@ impl RunWork {
             .entities
             .iter()
             .filter(|other| other.destination == entity.destination);
-        let is_settled = writers.clone().all(EntityWork::is_settled);
+        let is_settled = writers
+            .clone()
+            .all(|other| other.is_settled() && !other.is_retrying());
         let next = writers.find(|other| other.rebuild != Step::Done);
         is_settled && next.is_some_and(|next| next.entity == entity.entity)
     }
 
     fn can_copy(&self, entity: &EntityWork) -> bool {
-        self.waits_on(entity).is_empty()
+        entity.hold == Hold::None && self.waits_on(entity).is_empty()
     }
 }
 

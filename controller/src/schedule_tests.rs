@@ -1,3 +1,10 @@
+use std::time::Duration;
+
+use proto::domain::catalog::TableName;
+use proto::domain::compiled::MaxQuarantined;
+use proto::domain::frame::Counts;
+use proto::domain::key::KeyRange;
+
 use super::*;
 
 fn partition(id: u128) -> PartitionWork {
@@ -26,6 +33,9 @@ fn entity(name: &str, ids: &[u128], dependencies: &[&str], rows: i64) -> EntityW
         late: Vec::new(),
         partitions: ids.iter().copied().map(partition).collect(),
         settling: None,
+        retries: Vec::new(),
+        hold: Hold::None,
+        closing: Step::Done,
         rebuild: Step::OPEN,
         records_total: rows,
         is_exact: true,
@@ -183,4 +193,151 @@ fn a_failed_step_waits_and_counts_its_tries() {
     );
     assert_eq!(run.next_actions(Duration::from_secs(4)), []);
     assert_eq!(run.next_actions(Duration::from_secs(5)), [action]);
+}
+
+#[test]
+fn a_paused_entity_is_not_handed_out_and_its_children_wait_while_others_go_on() {
+    let mut run = run(
+        vec![
+            entity("a", &[1, 2], &[], 10),
+            entity("b", &[3], &["a"], 5),
+            entity("c", &[4], &[], 1),
+        ],
+        8,
+    );
+    run.entities[0].hold = Hold::Paused;
+    assert_eq!(begin(&mut run), [Action::Assign(Uuid::from_u128(4))]);
+    done(&mut run, &Action::Assign(Uuid::from_u128(4)));
+    assert_eq!(begin(&mut run), [Action::RebuildKeys("c".into())]);
+    done(&mut run, &Action::RebuildKeys("c".into()));
+    // Nothing is left, and it is not the end.
+    assert_eq!(begin(&mut run), []);
+    assert!(!run.is_finished());
+    run.entities[0].hold = Hold::None;
+    assert_eq!(begin(&mut run).len(), 2);
+}
+
+#[test]
+fn a_skipped_entity_is_closed_once_it_is_idle_and_others_go_on_without_its_rows() {
+    let mut run = run(
+        vec![entity("a", &[1, 2], &[], 10), entity("b", &[3], &["a"], 5)],
+        8,
+    );
+    assert_eq!(begin(&mut run).len(), 2);
+    done(&mut run, &Action::Assign(Uuid::from_u128(1)));
+    run.entities[0].hold = Hold::Skipped;
+    run.entities[0].closing = Step::OPEN;
+    // An agent still has a partition of it.
+    assert_eq!(begin(&mut run), []);
+    run.partition_mut(Uuid::from_u128(2)).unwrap().step.reopen();
+    assert_eq!(begin(&mut run), [Action::Close("a".into())]);
+    assert!(!run.entities[0].is_settled());
+    done(&mut run, &Action::Close("a".into()));
+    // Its keys come back over the rows that are there; nothing more of it is copied.
+    assert_eq!(
+        begin(&mut run),
+        [
+            Action::Assign(Uuid::from_u128(3)),
+            Action::RebuildKeys("a".into())
+        ]
+    );
+    done(&mut run, &Action::Assign(Uuid::from_u128(3)));
+    done(&mut run, &Action::RebuildKeys("a".into()));
+    assert_eq!(begin(&mut run), [Action::RebuildKeys("b".into())]);
+    done(&mut run, &Action::RebuildKeys("b".into()));
+    assert_eq!(begin(&mut run), [Action::RebuildForeignKeys]);
+    done(&mut run, &Action::RebuildForeignKeys);
+    assert_eq!(begin(&mut run), [Action::Finish]);
+}
+
+fn retry(id: u128) -> PartitionWork {
+    PartitionWork {
+        number: -2,
+        ..partition(id)
+    }
+}
+
+#[test]
+fn rows_are_tried_again_while_an_entity_is_copied_and_never_while_its_keys_are_built() {
+    let mut run = run(vec![entity("a", &[1, 2], &[], 10)], 8);
+    run.entities[0].retries.push(retry(9));
+    let again = Action::Retry(Uuid::from_u128(9));
+    let first = begin(&mut run);
+    assert_eq!(first[0], again);
+    assert_eq!(first.len(), 3);
+    done(&mut run, &Action::Assign(Uuid::from_u128(1)));
+    done(&mut run, &Action::Assign(Uuid::from_u128(2)));
+    // Keys are not built over a table that rows are put into.
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &again);
+    assert_eq!(begin(&mut run), [Action::RebuildKeys("a".into())]);
+    run.entities[0].retries.push(retry(10));
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::RebuildKeys("a".into()));
+    assert_eq!(begin(&mut run), [Action::Retry(Uuid::from_u128(10))]);
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::Retry(Uuid::from_u128(10)));
+    assert_eq!(begin(&mut run), [Action::RebuildForeignKeys]);
+    run.entities[0].retries.push(retry(11));
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::RebuildForeignKeys);
+    // Before the end, so that nothing is left open.
+    assert_eq!(begin(&mut run), [Action::Retry(Uuid::from_u128(11))]);
+    assert_eq!(begin(&mut run), []);
+    done(&mut run, &Action::Retry(Uuid::from_u128(11)));
+    assert_eq!(begin(&mut run), [Action::Finish]);
+}
+
+#[test]
+fn rows_that_refer_to_later_ones_are_tried_before_they_are_settled_or_once_the_keys_are_back() {
+    let mut self_referring = entity("a", &[1], &["a"], 10);
+    self_referring.knot = vec!["a".to_owned()];
+    self_referring.settling = Some(partition(2));
+    self_referring.retries.push(retry(9));
+    let mut run = run(vec![self_referring], 8);
+    run.entities[0].partitions[0].step = Step::Done;
+    let can = |run: &RunWork| run.can_retry(&run.entities[0]);
+    assert!(can(&run));
+    run.entities[0].settling.as_mut().unwrap().step.begin();
+    assert!(!can(&run));
+    run.entities[0].settling.as_mut().unwrap().step = Step::Done;
+    assert!(!can(&run));
+    run.entities[0].rebuild = Step::Done;
+    run.foreign_keys = Step::Done;
+    assert!(can(&run));
+    run.entities[0].hold = Hold::Paused;
+    assert!(!can(&run));
+}
+
+#[test]
+fn what_is_let_go_can_begin_again() {
+    let mut run = run(vec![entity("a", &[1], &[], 10)], 8);
+    let first = begin(&mut run);
+    assert_eq!(run.running(), 1);
+    run.reopen();
+    assert_eq!(run.running(), 0);
+    assert_eq!(begin(&mut run), first);
+}
+
+#[test]
+fn parents_are_tried_again_before_their_children() {
+    let mut run = run(
+        vec![entity("a", &[1], &[], 10), entity("b", &[2], &["a"], 10)],
+        8,
+    );
+    run.entities[0].partitions[0].step = Step::Done;
+    run.entities[0].rebuild = Step::Done;
+    run.entities[0].retries.push(retry(8));
+    run.entities[1].retries.push(retry(9));
+    let first = begin(&mut run);
+    assert!(
+        first.contains(&Action::Retry(Uuid::from_u128(8))),
+        "{first:?}"
+    );
+    assert!(
+        !first.contains(&Action::Retry(Uuid::from_u128(9))),
+        "{first:?}"
+    );
+    done(&mut run, &Action::Retry(Uuid::from_u128(8)));
+    assert!(begin(&mut run).contains(&Action::Retry(Uuid::from_u128(9))));
 }

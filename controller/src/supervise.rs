@@ -11,12 +11,14 @@ use proto::domain::record::MigrationOrchestration;
 use proto::domain::schema_change::{Consent, Moment};
 use proto::domain::state::Command;
 use proto::lease::{Leadership, LeaseStore};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::era;
+use crate::fleet::News;
 use crate::prepare::{Job, read_state};
 use crate::progress::ProgressView;
+use crate::quiesce::quiesce;
 use crate::reconcile::{Ending, Links, Reconciler, Wish};
 use crate::schedule::RunWork;
 use crate::schema::{self, SchemaWork};
@@ -51,7 +53,7 @@ pub async fn supervise<L: LeaseStore>(
     around: Surroundings<L>,
 ) -> Result<(Ending, Job), Failure> {
     // Heard from the beginning: an agent may come or go while the run is prepared.
-    let (inbox, members) = job.crew.fleet().subscribe(job.migration.id);
+    let (mut inbox, members) = job.crew.fleet().subscribe(job.migration.id);
     around.view.send_modify(|view| {
         view.name.clone_from(&job.migration.name);
         view.migration_id = Some(job.migration.id);
@@ -60,8 +62,13 @@ pub async fn supervise<L: LeaseStore>(
     let mut wishes = around.wishes.clone();
     let prepared = tokio::select! {
         biased;
-        ending = called_off(&mut wishes) => {
+        wish = called_off(&mut wishes) => {
             // Every step of it is done or not; the next start looks again.
+            let ending = match wish {
+                Wish::Pause => stand_still(&job, &around, &mut inbox).await?,
+                Wish::Run | Wish::Stop => Ending::Interrupted,
+                Wish::Abandon => Ending::Abandoned,
+            };
             return Ok((ending, job));
         }
         prepared = prepare(&mut job, &around) => prepared,
@@ -85,17 +92,33 @@ pub async fn supervise<L: LeaseStore>(
     Box::pin(reconciler.run()).await
 }
 
-/// Returns when the preparation is to be left: a pause waits, since it has to look at the partitions.
-async fn called_off(wishes: &mut watch::Receiver<Wish>) -> Ending {
+/// Returns when the preparation is to be left.
+async fn called_off(wishes: &mut watch::Receiver<Wish>) -> Wish {
     loop {
         match *wishes.borrow_and_update() {
-            Wish::Stop => return Ending::Interrupted,
-            Wish::Abandon => return Ending::Abandoned,
-            Wish::Run | Wish::Pause => {}
+            Wish::Run => {}
+            wish => return wish,
         }
         if wishes.changed().await.is_err() {
-            return Ending::Abandoned;
+            return Wish::Abandon;
         }
+    }
+}
+
+/// A pause of what has not begun to run, or would not: nothing is prepared for it.
+async fn stand_still<L: LeaseStore>(
+    job: &Job,
+    around: &Surroundings<L>,
+    inbox: &mut mpsc::Receiver<News>,
+) -> Result<Ending, Failure> {
+    around.view.send_modify(|view| view.phase = "pausing");
+    match quiesce(job, around, inbox).await {
+        Ok(ending) => Ok(ending),
+        Err(failure) if failure.kind == FailureKind::Fenced => Err(failure),
+        Err(failure) => Ok(Ending::Blocked {
+            entity: None,
+            failure: failure.during("stop what is under way"),
+        }),
     }
 }
 
@@ -112,6 +135,7 @@ async fn prepare<L: LeaseStore>(
         state.highest_token,
     )
     .await?;
+    job.open_again(&state.partitions).await?;
     let limit = job.compiled.limits.parallel_partitions;
     let lanes = u32::try_from(job.crew.lanes(limit)).unwrap_or(limit).max(1);
     let is_read = job.is_read(&state.partitions);

@@ -23,6 +23,7 @@ use crate::plan::{PlanError, compile_plan, connections};
 use crate::prepare::{Job, check_start, read_state};
 use crate::progress::ProgressView;
 use crate::reconcile::{Ending, Wish};
+use crate::retry;
 use crate::store::MigrationLock;
 use crate::supervise::{Surroundings, conclude, supervise};
 use crate::undo;
@@ -97,7 +98,13 @@ async fn tend_locked<L: LeaseStore>(
             let (ending, job) = Box::pin(undo::supervise(job, around)).await?;
             return Ok(Some((ending, job.migration)));
         }
-        match check(&job).await {
+        // What stands in the way of a run keeps nobody from stopping it.
+        let is_stopping = *wishes.borrow() == Wish::Pause;
+        let checked = match is_stopping {
+            true => Ok(()),
+            false => check(&job).await,
+        };
+        match checked {
             Ok(()) => {
                 let (ending, job) = Box::pin(supervise(job, around)).await?;
                 Ok(Some((ending, job.migration)))
@@ -118,7 +125,7 @@ async fn tend_locked<L: LeaseStore>(
                 }
                 _ => conclude(&realm.store, &mut migration, &ending).await,
             };
-            if ending == Ending::Finished {
+            if ending == Ending::Finished || migration.status == MigrationStatus::Failed {
                 // What is left in the lease store is of no use; it is removed with the next chance, too.
                 let _ = realm.lease.forget(&realm.leadership, migration.id).await;
             }
@@ -260,7 +267,7 @@ pub(crate) async fn job<L: LeaseStore>(
         .migration(migration.id)
         .await
         .map_err(|error| error.failure())?;
-    Ok(Job {
+    let mut job = Job {
         crew,
         store: realm.store.clone(),
         compiled,
@@ -268,7 +275,47 @@ pub(crate) async fn job<L: LeaseStore>(
         run_now: run_now(state.as_ref()),
         snapshot: None,
         rounds: Default::default(),
-    })
+    };
+    job.heed_overrides();
+    Ok(job)
+}
+
+/// Tries rows again of a migration that does not run: it is completed, or blocked.
+pub async fn tend_retries<L: LeaseStore>(
+    realm: Realm<L>,
+    migration: MigrationOrchestration,
+    (mut wishes, view): (watch::Receiver<Wish>, watch::Sender<ProgressView>),
+) -> Tended {
+    let span = info_span!("retry", migration_id = %migration.id, name = %migration.name);
+    let tending = async {
+        let lock = realm
+            .store
+            .lock_migration(&migration.name)
+            .await
+            .map_err(|error| error.failure())?;
+        let worked = async {
+            let crew = match gather(&realm, &migration, &mut wishes, &view).await? {
+                Gathered::Crew(crew) => crew,
+                Gathered::Unfit(failure) => return Err(failure),
+                Gathered::CalledOff => return Ok(()),
+            };
+            let job = job(&realm, migration, crew).await?;
+            let worked = retry::work_off(&job, &*realm.lease, &realm.leadership).await;
+            if job.migration.status == MigrationStatus::Completed {
+                job.crew.fleet().forget(job.migration.id);
+            }
+            worked
+        }
+        .await;
+        end_lock(lock).await;
+        worked
+    };
+    let tended = tending.instrument(span).await;
+    realm.poke.notify_one();
+    match tended {
+        Ok(()) => Tended::Ended,
+        Err(failure) => Tended::Failed(failure),
+    }
 }
 
 /// What `now` means: the start of the run, until the first partition is stored this moment.

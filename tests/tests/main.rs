@@ -18,6 +18,7 @@ mod memory;
 mod metadata_schema;
 mod metadata_store;
 mod model;
+mod operator;
 mod partitions;
 mod pool;
 mod preflight;

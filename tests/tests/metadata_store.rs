@@ -2,8 +2,8 @@
 //! twice, late and with gaps, plans that change, and two processes at once.
 
 use controller::store::{
-    DEFAULT_SCHEMA, EntityRows, Found, NewMapping, NewMigration, NewPlan, PartitionPhase,
-    PartitionUpdate, PlanRows, Store, StoreError, Tick,
+    DEFAULT_SCHEMA, EntityRows, ErrorFilter, Found, NewMapping, NewMigration, NewPlan,
+    PartitionPhase, PartitionUpdate, PlanRows, Store, StoreError, Tick,
 };
 use drover_tests::pg::TestDatabase;
 use proto::domain::compiled::{CompiledPlan, Consistency, Limits, MaxQuarantined};
@@ -268,8 +268,14 @@ async fn a_migration_runs_from_its_creation_to_its_end() -> anyhow::Result<()> {
         Some("1 rows failed: 23502 (1)")
     );
 
-    let errors = store.errors(id, Some("offices"), 2, None).await?;
-    let rest = store.errors(id, None, 100, Some(errors[1].id)).await?;
+    let of_offices = ErrorFilter {
+        entity: Some("offices".to_owned()),
+        ..ErrorFilter::default()
+    };
+    let errors = store.errors(id, &of_offices, 2, None).await?;
+    let rest = store
+        .errors(id, &ErrorFilter::default(), 100, Some(errors[1].id))
+        .await?;
     assert_eq!((errors.len(), rest.len()), (2, 2));
     assert_eq!(errors[0].error_type, ErrorType::ConstraintViolation);
     assert_eq!(
@@ -330,6 +336,7 @@ async fn reports_that_come_twice_late_or_with_a_gap_count_once() -> anyhow::Resu
         seq: 4,
         cursor: Some(KeyValue(vec!["20".to_owned()])),
         is_done: true,
+        is_closed: false,
         token: 9,
         totals: batch(1, 4, true).totals,
     };

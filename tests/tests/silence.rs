@@ -135,6 +135,7 @@ async fn a_commit_that_is_never_answered_has_an_unknown_outcome() {
         errors: &[],
         retry_count: 0,
         was_bisected: false,
+        retrying: None,
     };
     let begun = Instant::now();
     let patience = WRITE + Duration::from_secs(60);

@@ -17,6 +17,7 @@ pub mod matches;
 pub mod persist;
 pub mod rebuild;
 pub mod schema;
+pub mod retry;
 pub mod seal;
 pub mod sequences;
 pub mod settle;

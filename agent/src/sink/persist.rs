@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::fence::{Fate, Fence, Position, fate_of_batch};
 use super::isolate::find_bad_rows;
 use super::ledger::read_batch;
+use super::retry::Retrying;
 use super::write::{BatchWrite, WriteFault, Written, write};
 use crate::batch::Batch;
 use crate::connect::{Purpose, open, run_sql};
@@ -41,6 +42,8 @@ pub struct PartitionWriter {
     connection: Option<PgConnection>,
     inspector: Option<PgConnection>,
     backoff: Backoff,
+    /// The rows failed before and are tried again.
+    retrying: Option<Retrying>,
 }
 
 impl PartitionWriter {
@@ -66,6 +69,40 @@ impl PartitionWriter {
             connection: Some(connection),
             inspector: None,
             backoff,
+            retrying: None,
+        }
+    }
+
+    /// The same for rows that failed before; what they hold is looked at over this connection.
+    #[must_use]
+    pub fn retrying(self, retrying: Retrying, inspector: PgConnection) -> Self {
+        Self {
+            retrying: Some(retrying),
+            inspector: Some(inspector),
+            ..self
+        }
+    }
+
+    /// Where the partition stands.
+    pub const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Somebody else of this process moved the partition on.
+    pub fn moved_to(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    /// Whether a row's error stands.
+    pub fn is_open(&self, record_id: &str) -> bool {
+        let retrying = self.retrying.as_ref();
+        retrying.is_some_and(|retrying| retrying.is_open(record_id))
+    }
+
+    /// Notes rows that are tried again and were read.
+    pub fn note_read(&mut self, batch: &Batch) {
+        if let Some(retrying) = &mut self.retrying {
+            retrying.note_read(batch);
         }
     }
 
@@ -203,6 +240,7 @@ impl PartitionWriter {
             errors,
             retry_count,
             was_bisected,
+            retrying: self.retrying.as_ref(),
         };
         let span = info_span!("write", entity = %self.entity.compiled.entity,
             partition_id = %self.fence.partition_id, seq = self.position.seq + 1, rows = batch.rows.len());

@@ -75,6 +75,40 @@ pub async fn settle(
     Ok(reports)
 }
 
+/// Takes away again what a retry has written and what refers to rows that failed, once the knot of its entity is
+/// settled: nobody else looks at that any more. The position behind the rounds that made.
+///
+/// # Errors
+/// As those of [`settle`].
+pub async fn settle_retried(
+    connection: &mut PgConnection,
+    run: &RunContext,
+    entity: &Arc<EntityContext>,
+    (fence, position): (&Fence, Position),
+) -> Result<Position, Failure> {
+    let is_settled: Option<bool> = sqlx::query_scalar(
+        "select done from drover.partition where entity_no = $1 and attempt = $2 and number = -1",
+    )
+    .bind(entity.entity_no)
+    .bind(fence.attempt)
+    .fetch_optional(&mut *connection)
+    .in_time(WRITE)
+    .await
+    .during(SETTLING)?;
+    let mut members = [Member {
+        entity: entity.clone(),
+        fence: fence.clone(),
+        position,
+    }];
+    if is_settled == Some(true) {
+        let mut failed = failed_keys(connection, run, &members).await?;
+        let mut reports = Vec::new();
+        while take_round(connection, run, (&mut members, &mut failed), &mut reports).await? {}
+    }
+    let [member] = members;
+    Ok(member.position)
+}
+
 /// The active entities of the knot, all taken over; the one that stands for them first.
 async fn members(
     connection: &mut PgConnection,

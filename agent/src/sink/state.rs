@@ -45,7 +45,7 @@ fn state_sql(name: &str) -> String {
                          '[]') as rounds, \
                 coalesce((select max(token) from drover.partition), 0) as highest_token \
          from drover.migration m where m.name = {name}; \
-         select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.token, \
+         select p.partition_id, e.entity, p.number, p.after, p.upto, p.seq, p.cursor, p.done, p.mode = 'closed' as is_closed, p.token, \
                 p.rows_read as n_read, p.rows_written as n_written, p.rows_failed as n_failed, \
                 p.rows_held as n_held, p.rows_filtered as n_filtered, p.rows_skipped as n_skipped \
          from drover.migration m join drover.entity e using (migration_id) join drover.partition p using (entity_no) \
@@ -95,6 +95,7 @@ fn partition_state(row: &sqlx::postgres::PgRow) -> Result<PartitionState, sqlx::
         seq: row.try_get("seq")?,
         cursor: key(row, "cursor")?,
         is_done: row.try_get("done")?,
+        is_closed: row.try_get("is_closed")?,
         token: row.try_get("token")?,
         totals: counts_of(row)?,
     })
@@ -145,7 +146,7 @@ pub async fn finish(connection: &mut PgConnection, migration_id: Uuid) -> Result
         "update drover.migration m set is_finished = true where m.migration_id = $1 \
          and not exists (select from drover.partition p join drover.entity e using (entity_no) \
                          where e.migration_id = m.migration_id and p.attempt = m.attempt and p.round = e.round \
-                           and not p.done) \
+                           and not p.done and p.mode <> 'closed' and p.number >= -1) \
          and not exists (select from drover.ddl d where d.migration_id = m.migration_id and d.state = 'dropped')",
     )
     .bind(migration_id)

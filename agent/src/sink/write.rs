@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::copy::copy_rows;
 use super::fence::{Fence, Position};
+use super::retry::Retrying;
 use crate::batch::Batch;
 use crate::connect::{fetch_sql, run_sql};
 use crate::failure::{database_error, from_sqlx, is_connection_loss};
@@ -67,6 +68,8 @@ pub struct BatchWrite<'a> {
     pub retry_count: i32,
     /// Rows were rejected by the destination.
     pub was_bisected: bool,
+    /// The rows failed before: their errors are resolved with them.
+    pub retrying: Option<&'a Retrying>,
 }
 
 /// Writes a batch in one transaction. After a fault the connection is of no use any more, unless it
@@ -153,6 +156,10 @@ async fn stage(
     }
     if !write.errors.is_empty() {
         insert_errors(connection, write).await?;
+    }
+    if let Some(retrying) = write.retrying {
+        let of_batch = (write.fence, write.batch);
+        counts = retrying.resolve(connection, of_batch, counts).await?;
     }
     Ok(Staged {
         round_trip,

@@ -1,6 +1,7 @@
 //! The source database: catalogs, samples, snapshots and rows. Everything here is read-only.
 
 pub mod activity;
+pub mod again;
 pub mod baseline;
 pub mod catalog;
 pub mod check;

@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::rollback::EntityResetArgs;
+use super::local::LocalArgs;
+use super::migration::{GuardArgs, PatienceArgs};
 use super::wanted::{WantedEntity, limit};
 
 /// How much of a list is shown.
@@ -20,6 +22,14 @@ pub enum EntityCommand {
     List(EntityListArgs),
     /// Take an entity back, and all that depend on it, to copy them again
     Reset(EntityResetArgs),
+    /// Hand nothing of an entity out any more
+    Pause(EntitySteerArgs),
+    /// Hand an entity out again that was paused or skipped
+    Resume(EntitySteerArgs),
+    /// Try again what an entity stands still for
+    Retry(EntitySteerArgs),
+    /// Go on without an entity; rows of it that are written stay
+    Skip(EntitySteerArgs),
 }
 
 /// `drover entity list`.
@@ -32,6 +42,29 @@ pub struct EntityListArgs {
     pub state: Vec<WantedEntity>,
     #[command(flatten)]
     pub limit: LimitArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `drover entity pause`, `resume`, `retry` and `skip`.
+#[derive(Debug, Args)]
+pub struct EntitySteerArgs {
+    /// The migration: its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// The plan's name of the entity
+    pub entity: String,
+    /// Why, in words; needed for a skip
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Wait until it is so
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub guard: GuardArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
 }
 
 /// `drover batch …`.

@@ -33,6 +33,12 @@ pub enum MigrationCommand {
     Resume(ResumeArgs),
     /// Take back what a migration wrote: the destination is as it was before
     Rollback(RollbackArgs),
+    /// Give a migration up: its work is stopped, what was written stays
+    Cancel(CancelArgs),
+    /// Rule a rollback out: the migration has ended and stays as it is
+    Finalize(FinalizeArgs),
+    /// Change settings while it runs: batch_size, max_quarantined, parallel_partitions, max_rows_per_second, max_retries
+    Set(SetArgs),
     /// Forget a migration that is not under way; what is at the destination stays
     Delete(DeleteArgs),
 }
@@ -151,11 +157,87 @@ pub struct PauseArgs {
         hide_default_value = true
     )]
     pub reason: String,
+    /// How long agents may take to give back what they hold; it is sealed then [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub deadline: Option<Duration>,
     /// Wait until nothing can be written any more
     #[arg(long)]
     pub wait: bool,
     #[command(flatten)]
     pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub guard: GuardArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// Which state a command is meant for.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GuardArgs {
+    /// Do nothing where the migration has been commanded since: its attempt and generation, as `1-4`
+    #[arg(long, value_name = "ETAG")]
+    pub etag: Option<String>,
+}
+
+/// `drover migration cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// How long agents may take to give back what they hold; it is sealed then [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub deadline: Option<Duration>,
+    /// The migration's name once more; instead of --yes
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// Wait until nothing can be written any more
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub guard: GuardArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `drover migration finalize`.
+#[derive(Debug, Args)]
+pub struct FinalizeArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// The migration's name once more; instead of --yes
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    #[command(flatten)]
+    pub guard: GuardArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `drover migration set`.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Its name, its id, or the first four or more characters of its id
+    pub name: String,
+    /// NAME=VALUE: batch_size, max_quarantined, parallel_partitions, max_rows_per_second or max_retries; the value
+    /// `plan` is what the plan says
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+    /// Only for this entity; for batch_size and max_quarantined
+    #[arg(long, value_name = "ENTITY")]
+    pub entity: Option<String>,
+    #[command(flatten)]
+    pub guard: GuardArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("give it as NAME=VALUE".to_owned()),
+    }
 }
 
 /// `drover migration resume`.
@@ -168,6 +250,8 @@ pub struct ResumeArgs {
     pub wait: bool,
     #[command(flatten)]
     pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
 }
 
 /// `drover migration delete`.
@@ -178,4 +262,6 @@ pub struct DeleteArgs {
     /// The migration's name once more; needed with --yes
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+    #[command(flatten)]
+    pub local: LocalArgs,
 }

@@ -27,17 +27,21 @@ use crate::exit;
 pub use agent::{AgentCommand, AgentListArgs, DrainArgs};
 pub use completion::CompletionArgs;
 pub use early::parse;
-pub use error::{ErrorCommand, ErrorGetArgs, ErrorListArgs};
+pub use error::{
+    ErrorCommand, ErrorExportArgs, ErrorFilterArgs, ErrorGetArgs, ErrorGroupArgs, ErrorListArgs,
+    ErrorRetryArgs, ErrorSkipArgs, ExportFormat,
+};
 pub use global::{ControllerArgs, GlobalArgs};
 pub use lists::{
     BatchCommand, BatchListArgs, CheckpointCommand, CheckpointListArgs, EntityCommand,
-    EntityListArgs,
+    EntityListArgs, EntitySteerArgs,
 };
 pub use local::LocalArgs;
 pub use mapping::{LookupArgs, MappingCommand, ReverseArgs};
 pub use migration::{
-    CreateArgs, DeleteArgs, GetArgs, GoOnArgs, GrantSide, ListArgs, MigrationCommand, PatienceArgs,
-    PauseArgs, PlanArgs, ResumeArgs, WaitArgs, WatchArgs,
+    CancelArgs, CreateArgs, DeleteArgs, FinalizeArgs, GetArgs, GoOnArgs, GrantSide, GuardArgs,
+    ListArgs, MigrationCommand, PatienceArgs, PauseArgs, PlanArgs, ResumeArgs, SetArgs, WaitArgs,
+    WatchArgs,
 };
 pub use rollback::{DestinationCommand, EntityResetArgs, RollbackArgs, UndoArgs, UninstallArgs};
 pub use rules::{RulesCommand, RulesGetArgs, RulesListArgs};
@@ -88,7 +92,7 @@ pub enum Command {
     /// Remove what is Drover's own from a destination
     #[command(subcommand)]
     Destination(DestinationCommand),
-    /// See how far each entity is
+    /// See how far each entity is, and steer single ones
     #[command(subcommand)]
     Entity(EntityCommand),
     /// Look at the batches of an entity
@@ -97,7 +101,7 @@ pub enum Command {
     /// Look at the positions that were reached
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
-    /// Look at rows that could not be migrated
+    /// Look at rows that could not be migrated, and decide about them
     #[command(subcommand)]
     Error(ErrorCommand),
     /// Find out which row became which

@@ -53,6 +53,27 @@ fn the_commands_of_the_issue_are_taken() {
         "drover migration pause clinic --reason lag --wait",
         "drover migration resume clinic -f edited.yaml --wait --wait-timeout 5s",
         "drover migration delete clinic --yes --confirm clinic",
+        "drover migration pause clinic --deadline 5s --wait --etag 1-4",
+        "drover migration pause clinic --local",
+        "drover migration resume clinic --local",
+        "drover migration cancel clinic --confirm clinic --deadline 10s --wait",
+        "drover migration cancel clinic --yes --local",
+        "drover migration finalize clinic --yes",
+        "drover migration delete clinic --yes --confirm clinic --local",
+        "drover migration set clinic batch_size=500 max_rows_per_second=none --local",
+        "drover migration set clinic max_quarantined=0.5% --entity orders",
+        "drover entity pause clinic orders --reason later --wait",
+        "drover entity resume clinic orders --local",
+        "drover entity retry clinic orders",
+        "drover entity skip clinic orders --reason broken --etag 1-4",
+        "drover error list --type data_validation --code 23502 --resolved=false",
+        "drover error group --migration clinic --entity orders --resolved",
+        "drover error get 0193 --local",
+        "drover error retry 0193 0194 --migration clinic --wait",
+        "drover error retry --all --local",
+        "drover error retry --entity orders --code 23502",
+        "drover error skip --code 23502 --reason agreed",
+        "drover error export --format csv --file errors.csv --local",
         "drover entity list clinic --state running --state failed",
         "drover batch list clinic orders --limit 5",
         "drover checkpoint list clinic --entity orders",
@@ -168,5 +189,43 @@ fn the_format_of_errors_is_known_even_when_the_command_is_not() {
         ("drover herd", Format::Table),
     ] {
         assert_eq!(wanted_format(&words(line)), format, "{line}");
+    }
+}
+
+#[test]
+fn every_reason_to_stand_still_names_commands_that_exist() {
+    use proto::domain::failure::{FailureKind as K, Policy, policy};
+    let kinds = [
+        K::Unreachable,
+        K::NoAgent,
+        K::AgentsLost,
+        K::Denied,
+        K::Busy,
+        K::Timeout,
+        K::Exhausted,
+        K::SchemaDrift,
+        K::IdentityChanged,
+        K::PlanChanged,
+        K::SnapshotLost,
+        K::SourceWritten,
+        K::TooManyErrors,
+        K::RowRefused,
+        K::ConstraintBroken,
+        K::Fenced,
+        K::AlreadyRunning,
+        K::Internal,
+    ];
+    for kind in kinds {
+        let (what, hint) = policy(kind);
+        let commands = hint.split('`').skip(1).step_by(2);
+        let commands: Vec<&str> = commands.filter(|it| it.starts_with("drover ")).collect();
+        assert!(
+            !commands.is_empty() || what == Policy::Stop,
+            "{kind:?}: {hint}"
+        );
+        for line in commands {
+            let is_bare = matches!(line, "drover run");
+            assert!(is_bare || parse(words(line)).is_ok(), "{kind:?}: {line}");
+        }
     }
 }

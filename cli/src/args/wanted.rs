@@ -2,7 +2,9 @@
 
 use clap::ValueEnum;
 use clap::builder::RangedI64ValueParser;
-use proto::domain::record::{Activity, EntityStatus, MigrationOrchestration, MigrationStatus};
+use proto::domain::record::{
+    Activity, EntityStatus, ErrorType, MigrationOrchestration, MigrationStatus,
+};
 
 /// Most items of one list.
 pub(super) fn limit() -> RangedI64ValueParser<u32> {
@@ -80,6 +82,34 @@ impl From<WantedEntity> for EntityStatus {
             WantedEntity::Completed => Self::Completed,
             WantedEntity::Failed => Self::Failed,
             WantedEntity::Skipped => Self::Skipped,
+        }
+    }
+}
+
+/// A type of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum WantedError {
+    /// A server was not reached
+    ConnectionError,
+    /// A value does not fit a rule or a type
+    DataValidation,
+    /// The destination's constraints refuse a row
+    ConstraintViolation,
+    /// Something took too long
+    Timeout,
+    /// Everything else
+    Unknown,
+}
+
+impl From<WantedError> for ErrorType {
+    fn from(wanted: WantedError) -> Self {
+        match wanted {
+            WantedError::ConnectionError => Self::ConnectionError,
+            WantedError::DataValidation => Self::DataValidation,
+            WantedError::ConstraintViolation => Self::ConstraintViolation,
+            WantedError::Timeout => Self::Timeout,
+            WantedError::Unknown => Self::Unknown,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the demo shows once it has run: the fates of all rows, some old and new ids, some errors.
 
+use controller::store::ErrorFilter;
 use proto::domain::record::{EntityStatus, MigrationError, MigrationMapping};
 use proto::runtime::clock;
 use serde::Serialize;
@@ -92,7 +93,12 @@ async fn errors(app: &PgConnectOptions, report: &Report) -> Vec<MigrationError> 
     let read = async {
         local::open(app)
             .await?
-            .errors(report.migration.id, None, SHOWN_ERRORS, None)
+            .errors(
+                report.migration.id,
+                &ErrorFilter::default(),
+                SHOWN_ERRORS,
+                None,
+            )
             .await
     };
     read.await.unwrap_or_else(|error| {

@@ -1,37 +1,72 @@
-//! `drover error list` and `drover error get`.
+//! `drover error list`, `group`, `get` and `export`.
 
-use proto::domain::record::MigrationError;
+use std::io::Write;
+use std::path::Path;
+
+use controller::store::ErrorFilter;
+use proto::domain::record::{ErrorGroup, MigrationError};
 use proto::runtime::clock;
 use uuid::Uuid;
 
-use crate::args::{ErrorGetArgs, ErrorListArgs};
+use crate::args::{
+    ErrorExportArgs, ErrorFilterArgs, ErrorGetArgs, ErrorGroupArgs, ErrorListArgs, ExportFormat,
+};
 use crate::context::Context;
 use crate::exit::Code;
-use crate::local::{self, Found};
+use crate::local;
+use crate::render::record::csv;
 use crate::render::{self, Format, Style};
 use crate::stop::Stop;
 
+/// Errors that are read at a time.
+const PAGE: i64 = 500;
+
+/// The errors that are meant.
+pub fn filter(args: &ErrorFilterArgs, is_resolved: Option<bool>) -> ErrorFilter {
+    ErrorFilter {
+        entity: args.entity.clone(),
+        code: args.code.clone(),
+        error_type: args.error_type.map(Into::into),
+        is_resolved,
+        ids: None,
+    }
+}
+
 /// Lists the errors of a migration.
 pub async fn list(context: &Context, args: &ErrorListArgs) -> Result<Code, Stop> {
+    let wanted = filter(&args.filter, args.resolved);
+    let (name, entity) = (args.migration.as_deref(), wanted.entity.as_deref());
     if args.local.local {
-        return list_local(context, args).await;
+        return list_local(context, (args, &wanted)).await;
     }
     let remote = context.remote()?;
-    let (migration, entity) = (args.migration.as_deref(), args.entity.as_deref());
-    let migration = remote.choose(migration, entity).await?;
-    let listed = remote.errors(&migration, entity, args.limit.limit).await?;
+    let migration = remote.choose(name, entity).await?;
+    let listed = remote.errors(&migration, &wanted, args.limit.limit).await?;
     context.show_listed(&listed)
+}
+
+/// Counts errors by what they have in common.
+pub async fn group(context: &Context, args: &ErrorGroupArgs) -> Result<Code, Stop> {
+    let wanted = filter(&args.filter, args.resolved);
+    let (name, entity) = (args.migration.as_deref(), wanted.entity.as_deref());
+    let groups: Vec<ErrorGroup> = if args.local.local {
+        let found = local::wanted(context, &args.local, (name, entity)).await?;
+        let groups = found.store.error_groups(found.migration.id, &wanted).await;
+        groups.map_err(|error| local::read_failed(&error))?
+    } else {
+        let remote = context.remote()?;
+        let migration = remote.choose(name, entity).await?;
+        remote.error_groups(&migration, &wanted).await?
+    };
+    context.show_list(&groups)
 }
 
 /// Shows one error with everything it says.
 pub async fn get(context: &Context, args: &ErrorGetArgs) -> Result<Code, Stop> {
-    let remote = context.remote()?;
-    let migration = match (&args.migration, Uuid::try_parse(&args.id)) {
-        (Some(name), _) => Some(name.clone()),
-        (None, Ok(_)) => None,
-        (None, Err(_)) => Some(remote.choose(None, None).await?),
+    let error = match args.local.local {
+        true => get_local(context, args).await?,
+        false => get_remote(context, args).await?,
     };
-    let error = remote.error(&args.id, migration.as_deref()).await?;
     match context.output {
         Format::Table | Format::Wide => {
             context.screen.print(&render::record::error_details(&error));
@@ -41,12 +76,42 @@ pub async fn get(context: &Context, args: &ErrorGetArgs) -> Result<Code, Stop> {
     }
 }
 
-async fn list_local(context: &Context, args: &ErrorListArgs) -> Result<Code, Stop> {
-    let found = wanted(context, args).await?;
+async fn get_remote(context: &Context, args: &ErrorGetArgs) -> Result<MigrationError, Stop> {
+    let remote = context.remote()?;
+    let migration = match (&args.migration, Uuid::try_parse(&args.id)) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Ok(_)) => None,
+        (None, Err(_)) => Some(remote.choose(None, None).await?),
+    };
+    remote.error(&args.id, migration.as_deref()).await
+}
+
+async fn get_local(context: &Context, args: &ErrorGetArgs) -> Result<MigrationError, Stop> {
+    let found = local::wanted(context, &args.local, (args.migration.as_deref(), None)).await?;
+    let errors = found.store.find_errors(&args.id, Some(found.migration.id));
+    let mut errors = errors.await.map_err(|error| local::read_failed(&error))?;
+    match (errors.pop(), errors.is_empty()) {
+        (Some(error), true) => Ok(error),
+        (None, _) => Err(Stop::not_found(format!("no error `{}`", args.id))),
+        (Some(last), false) => {
+            errors.push(last);
+            let ids = errors.iter().map(|error| error.id.to_string());
+            let words = format!("`{}` means more than one error", args.id);
+            Err(Stop::ambiguous(words, ids.collect()))
+        }
+    }
+}
+
+async fn list_local(
+    context: &Context,
+    (args, wanted): (&ErrorListArgs, &ErrorFilter),
+) -> Result<Code, Stop> {
+    let named = (args.migration.as_deref(), wanted.entity.as_deref());
+    let found = local::wanted(context, &args.local, named).await?;
     let limit = i64::from(args.limit.limit);
     let mut errors = found
         .store
-        .errors(found.migration.id, args.entity.as_deref(), limit + 1, None)
+        .errors(found.migration.id, wanted, limit + 1, None)
         .await
         .map_err(|error| local::read_failed(&error))?;
     if i64::try_from(errors.len()).is_ok_and(|count| count > limit) {
@@ -58,29 +123,48 @@ async fn list_local(context: &Context, args: &ErrorListArgs) -> Result<Code, Sto
     context.show_list(&errors)
 }
 
-/// The migration that is meant: the named one, or the only one that holds the entity.
-async fn wanted(context: &Context, args: &ErrorListArgs) -> Result<Found, Stop> {
-    let found = match &args.migration {
-        Some(name) => vec![local::find(context, &args.local, name).await?],
-        None => local::migrations(context, &args.local).await?,
+/// Writes all errors that are meant, with their rows as they were stored: sensitive values are masked.
+pub async fn export(context: &Context, args: &ErrorExportArgs) -> Result<Code, Stop> {
+    let errors = all(context, args).await?;
+    let text = match args.format {
+        ExportFormat::Jsonl => render::list(Format::Jsonl, &errors)?,
+        ExportFormat::Csv => csv::errors(&errors),
     };
-    let mut holders = Vec::new();
-    for one in found {
-        let Some(entity) = &args.entity else {
-            holders.push(one);
-            continue;
-        };
-        let entities = one.store.entities(one.migration.id).await;
-        let entities = entities.map_err(|error| local::read_failed(&error))?;
-        if entities.iter().any(|known| known.entity == *entity) {
-            holders.push(one);
-        }
+    if args.file == Path::new("-") {
+        context.screen.print(&text);
+    } else {
+        let written = std::fs::File::create(&args.file).and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        });
+        written.map_err(|error| {
+            let words = format!("{} cannot be written: {error}", args.file.display());
+            Stop::new(Code::Failed, "FILE", words)
+        })?;
     }
-    match &args.entity {
-        Some(entity) if holders.is_empty() => Err(Stop::not_found(format!(
-            "no migration has an entity `{entity}`"
-        ))),
-        _ => local::only(holders, "which migration? name it with --migration"),
+    context.say(format!("{} errors are exported", errors.len()));
+    Ok(Code::Done)
+}
+
+async fn all(context: &Context, args: &ErrorExportArgs) -> Result<Vec<MigrationError>, Stop> {
+    let wanted = filter(&args.filter, args.resolved);
+    let named = (args.migration.as_deref(), wanted.entity.as_deref());
+    if !args.local.local {
+        let remote = context.remote()?;
+        let migration = remote.choose(named.0, named.1).await?;
+        return Ok(remote.errors(&migration, &wanted, u32::MAX).await?.items);
+    }
+    let found = local::wanted(context, &args.local, named).await?;
+    let (mut errors, mut after) = (Vec::new(), None);
+    loop {
+        let page = found.store.errors(found.migration.id, &wanted, PAGE, after);
+        let page = page.await.map_err(|error| local::read_failed(&error))?;
+        after = page.last().map(|error| error.id);
+        let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
+        errors.extend(page);
+        if is_last {
+            return Ok(errors);
+        }
     }
 }
 

@@ -4,13 +4,15 @@
 mod agents;
 mod completion;
 mod confirm;
+mod decide;
 mod demo;
 mod dev;
+mod entity;
 mod error;
 mod file;
 mod follow;
 mod lists;
-mod machine;
+pub mod machine;
 mod mapping;
 mod migration;
 mod plan;
@@ -23,6 +25,8 @@ mod uninstall;
 mod validation;
 
 pub use migration::Planned;
+
+use controller::entity_command::EntityCommand as Steered;
 
 use crate::args::{
     BatchCommand, CheckpointCommand, Command, DestinationCommand, EntityCommand, ErrorCommand,
@@ -41,10 +45,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Run(args) => Box::pin(run::run(context, args)).await,
         Command::Dev(args) => Box::pin(dev::run(context, args)).await,
         Command::Migration(command) => Box::pin(migration::run(context, command)).await,
-        Command::Entity(EntityCommand::List(args)) => lists::entities(context, args).await,
-        Command::Entity(EntityCommand::Reset(args)) => {
-            Box::pin(rollback::reset(context, args)).await
-        }
+        Command::Entity(command) => Box::pin(entity(context, command)).await,
         Command::Destination(DestinationCommand::Uninstall(args)) => {
             Box::pin(uninstall::run(context, args)).await
         }
@@ -52,8 +53,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
         Command::Checkpoint(CheckpointCommand::List(args)) => {
             lists::checkpoints(context, args).await
         }
-        Command::Error(ErrorCommand::List(args)) => error::list(context, &args).await,
-        Command::Error(ErrorCommand::Get(args)) => error::get(context, &args).await,
+        Command::Error(command) => Box::pin(errors(context, command)).await,
         Command::Mapping(MappingCommand::Lookup(args)) => mapping::lookup(context, &args).await,
         Command::Mapping(MappingCommand::Reverse(args)) => mapping::reverse(context, &args).await,
         Command::Rules(RulesCommand::Check { plan }) => rules::check(context, &plan).await,
@@ -71,5 +71,28 @@ pub async fn run(context: &Context, command: Command) -> Result<Code, Stop> {
             context.screen.print(&exit::text());
             Ok(Code::Done)
         }
+    }
+}
+
+async fn entity(context: &Context, command: EntityCommand) -> Result<Code, Stop> {
+    let (what, args) = match command {
+        EntityCommand::List(args) => return lists::entities(context, args).await,
+        EntityCommand::Reset(args) => return Box::pin(rollback::reset(context, args)).await,
+        EntityCommand::Pause(args) => (Steered::Pause, args),
+        EntityCommand::Resume(args) => (Steered::Resume, args),
+        EntityCommand::Retry(args) => (Steered::Retry, args),
+        EntityCommand::Skip(args) => (Steered::Skip, args),
+    };
+    entity::steer(context, what, args).await
+}
+
+async fn errors(context: &Context, command: ErrorCommand) -> Result<Code, Stop> {
+    match command {
+        ErrorCommand::List(args) => error::list(context, &args).await,
+        ErrorCommand::Group(args) => error::group(context, &args).await,
+        ErrorCommand::Get(args) => error::get(context, &args).await,
+        ErrorCommand::Retry(args) => decide::retry(context, args).await,
+        ErrorCommand::Skip(args) => decide::skip(context, args).await,
+        ErrorCommand::Export(args) => error::export(context, &args).await,
     }
 }

@@ -139,6 +139,17 @@ pub fn conclude(context: &Context, ended: &Ended, is_strict: bool) -> Result<Cod
             Ok(Code::Done)
         }
         RunOutcome::Blocked { failure, .. } => Err(Stop::blocked(failure)),
+        RunOutcome::Paused { .. } => Err(Stop::new(
+            Code::Interrupted,
+            "PAUSED",
+            "paused by an operator: nothing is written any more",
+        )
+        .hinting("run the same command again to go on")),
+        RunOutcome::Cancelled { .. } => Err(Stop::new(
+            Code::Blocked,
+            "CANCELLED",
+            "cancelled by an operator; what was written stays",
+        )),
         RunOutcome::Interrupted { .. } => Err(Stop::interrupted(
             "stopped; run the same command again to go on",
         )),
@@ -148,6 +159,8 @@ pub fn conclude(context: &Context, ended: &Ended, is_strict: bool) -> Result<Cod
 fn migration_id(outcome: &RunOutcome) -> Uuid {
     match outcome {
         RunOutcome::Completed { migration_id, .. }
+        | RunOutcome::Paused { migration_id }
+        | RunOutcome::Cancelled { migration_id }
         | RunOutcome::Blocked { migration_id, .. }
         | RunOutcome::Interrupted { migration_id } => *migration_id,
     }

@@ -146,23 +146,6 @@ impl Remote {
         record(answer.migration)
     }
 
-    /// Asks for a pause.
-    pub async fn pause(&self, name: &str, reason: &str) -> Result<MigrationOrchestration, Stop> {
-        let request = pb::PauseMigrationRequest {
-            name: name.to_owned(),
-            request_id: self.request_id(),
-            etag: String::new(),
-            reason: reason.to_owned(),
-        };
-        let answer = self
-            .connection
-            .call("PauseMigration", request, |channel, request| async move {
-                client(channel).pause_migration(request).await
-            })
-            .await?;
-        record(answer.migration)
-    }
-
     /// Forgets a migration, as long as nobody has commanded it since it was read.
     pub async fn delete(&self, migration: &MigrationOrchestration) -> Result<(), Stop> {
         let request = pb::DeleteMigrationRequest {

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use proto::domain::compiled::ConsistencyHeld;
-use proto::domain::record::{EntityMigrationStatus, EntityStatus, MigrationOrchestration};
+use proto::domain::record::{
+    EntityIntent, EntityMigrationStatus, EntityStatus, MigrationOrchestration,
+};
+use proto::domain::settings::Overrides;
 use serde::Serialize;
 
 use super::human;
@@ -90,7 +93,7 @@ impl Report {
             "{}\n{}{}\n{}",
             self.head(now),
             self.consistency(),
-            self.standstill(),
+            self.wishes() + &self.standstill(),
             self.table()
         )
     }
@@ -130,6 +133,25 @@ impl Report {
             Some(held) => format!("consistency: {}\n", held.words()),
             None => String::new(),
         }
+    }
+
+    /// What operators wish beside the state.
+    fn wishes(&self) -> String {
+        let mut lines = String::new();
+        let settings = settings(&self.migration);
+        if !settings.is_empty() {
+            lines.push_str(&format!("set: {}\n", settings.join(", ")));
+        }
+        for entity in &self.entities {
+            let Some(intent) = entity.intent else {
+                continue;
+            };
+            let by = entity.intent_by.as_deref().unwrap_or("unknown");
+            let reason = entity.intent_reason.as_ref();
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            lines.push_str(&format!("{} {intent} by {by}{reason}\n", entity.entity));
+        }
+        lines
     }
 
     fn standstill(&self) -> String {
@@ -194,12 +216,25 @@ pub fn state(migration: &MigrationOrchestration) -> String {
     }
 }
 
-/// Status of an entity, or that it stands still.
+/// Status of an entity, or that it stands still, or is about to.
 pub fn entity_state(entity: &EntityMigrationStatus) -> String {
-    match entity.blocked_reason {
-        Some(_) => "BLOCKED".to_owned(),
-        None => entity.status.as_str().to_uppercase(),
+    let status = entity.status.as_str().to_uppercase();
+    match (&entity.blocked_reason, entity.intent) {
+        (_, Some(EntityIntent::Paused)) if entity.intent_reached_at.is_some() => {
+            format!("{status}/paused")
+        }
+        (_, Some(EntityIntent::Paused)) => format!("{status}/pausing"),
+        (_, Some(EntityIntent::Skipped)) if entity.status != EntityStatus::Skipped => {
+            format!("{status}/skipping")
+        }
+        (Some(_), _) => "BLOCKED".to_owned(),
+        (None, _) => status,
     }
+}
+
+/// Settings that an operator put over the plan's, a line each.
+pub fn settings(migration: &MigrationOrchestration) -> Vec<String> {
+    Overrides::stored(&migration.configuration).describe()
 }
 
 #[cfg(test)]

@@ -217,6 +217,54 @@ impl MigrationService for Script {
         Ok(Response::new(pb::UninstallDestinationResponse {}))
     }
 
+    async fn cancel_migration(
+        &self,
+        request: Request<pb::CancelMigrationRequest>,
+    ) -> Result<Response<pb::CancelMigrationResponse>, Status> {
+        let body = request.get_ref();
+        let asked = Asked {
+            method: "cancel",
+            name: body.name.clone(),
+            request_id: body.request_id.clone(),
+            etag: body.etag.clone(),
+            ..Asked::default()
+        };
+        let migration = migration(self.next(asked, &request).await?);
+        Ok(Response::new(pb::CancelMigrationResponse { migration }))
+    }
+
+    async fn finalize_migration(
+        &self,
+        request: Request<pb::FinalizeMigrationRequest>,
+    ) -> Result<Response<pb::FinalizeMigrationResponse>, Status> {
+        let body = request.get_ref();
+        let asked = Asked {
+            method: "finalize",
+            name: body.name.clone(),
+            request_id: body.request_id.clone(),
+            etag: body.etag.clone(),
+            ..Asked::default()
+        };
+        let migration = migration(self.next(asked, &request).await?);
+        Ok(Response::new(pb::FinalizeMigrationResponse { migration }))
+    }
+
+    async fn set_migration(
+        &self,
+        request: Request<pb::SetMigrationRequest>,
+    ) -> Result<Response<pb::SetMigrationResponse>, Status> {
+        let body = request.get_ref();
+        let asked = Asked {
+            method: "set",
+            name: body.name.clone(),
+            request_id: body.request_id.clone(),
+            detail: body.entity.clone(),
+            ..Asked::default()
+        };
+        let migration = migration(self.next(asked, &request).await?);
+        Ok(Response::new(pb::SetMigrationResponse { migration }))
+    }
+
     async fn delete_migration(
         &self,
         request: Request<pb::DeleteMigrationRequest>,
@@ -252,6 +300,34 @@ impl EntityService for Script {
             })),
             _ => Err(Status::unimplemented("the script has no list here")),
         }
+    }
+
+    async fn pause_entity(
+        &self,
+        _request: Request<pb::PauseEntityRequest>,
+    ) -> Result<Response<pb::PauseEntityResponse>, Status> {
+        Err(Status::unimplemented("the script steers no entity"))
+    }
+
+    async fn resume_entity(
+        &self,
+        _request: Request<pb::ResumeEntityRequest>,
+    ) -> Result<Response<pb::ResumeEntityResponse>, Status> {
+        Err(Status::unimplemented("the script steers no entity"))
+    }
+
+    async fn retry_entity(
+        &self,
+        _request: Request<pb::RetryEntityRequest>,
+    ) -> Result<Response<pb::RetryEntityResponse>, Status> {
+        Err(Status::unimplemented("the script steers no entity"))
+    }
+
+    async fn skip_entity(
+        &self,
+        _request: Request<pb::SkipEntityRequest>,
+    ) -> Result<Response<pb::SkipEntityResponse>, Status> {
+        Err(Status::unimplemented("the script steers no entity"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
     Assignment, ControllerFrame, DatabaseIdentity, HeldPartition, Query, QueryAnswer, RunOrder,
@@ -114,6 +115,15 @@ impl Crew {
     pub fn brief(&self, order: RunOrder) {
         let mut briefing = self.lock();
         briefing.order = Some(order);
+        briefing.briefed.clear();
+    }
+
+    /// The same run by a plan whose settings changed: each agent gets it before its next piece of work.
+    pub fn rebrief(&self, plan: &CompiledPlan) {
+        let mut briefing = self.lock();
+        if let Some(order) = &mut briefing.order {
+            order.plan = plan.clone();
+        }
         briefing.briefed.clear();
     }
 

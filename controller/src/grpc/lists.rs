@@ -1,4 +1,4 @@
-//! `EntityService`, `BatchService`, `CheckpointService`, `ErrorService`: what is stored of a migration.
+//! `EntityService`, `BatchService`, `CheckpointService`: what is stored of a migration.
 
 use proto::domain::record::EntityStatus;
 use proto::lease::LeaseStore;
@@ -6,15 +6,17 @@ use proto::pb;
 use proto::pb::batch_service_server::BatchService;
 use proto::pb::checkpoint_service_server::CheckpointService;
 use proto::pb::entity_service_server::EntityService;
-use proto::pb::error_service_server::ErrorService;
 use proto::wire::WireError;
 use proto::wire::status as wire_status;
 use proto::wire::status::Reason;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::migration::{actor, asked, call};
 use super::page::Page;
 use super::{Gate, status};
+use crate::commands::Asked;
+use crate::entity_command::EntityCommand;
 use crate::store::StoreError;
 
 /// Records as messages.
@@ -28,7 +30,7 @@ where
         .collect()
 }
 
-fn stored<T>(outcome: Result<T, StoreError>) -> Result<T, Status> {
+pub(super) fn stored<T>(outcome: Result<T, StoreError>) -> Result<T, Status> {
     outcome.map_err(|error| status::of_store(&error))
 }
 
@@ -68,6 +70,87 @@ impl<L: LeaseStore> EntityService for Gate<L> {
             entities: messages(entities)?,
             next_page_token,
         }))
+    }
+
+    async fn pause_entity(
+        &self,
+        request: Request<pb::PauseEntityRequest>,
+    ) -> Result<Response<pb::PauseEntityResponse>, Status> {
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.migration, &*body.entity, &*body.etag, &*body.reason];
+        let asked = asked(
+            call(&body.request_id, "pause entity", actor, &said)?,
+            body.etag.clone(),
+        );
+        let what = (&*body.entity, EntityCommand::Pause, Some(&*body.reason));
+        let entity = Some(self.steer(&body.migration, what, asked).await?);
+        Ok(Response::new(pb::PauseEntityResponse { entity }))
+    }
+
+    async fn resume_entity(
+        &self,
+        request: Request<pb::ResumeEntityRequest>,
+    ) -> Result<Response<pb::ResumeEntityResponse>, Status> {
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.migration, &*body.entity, &*body.etag];
+        let asked = asked(
+            call(&body.request_id, "resume entity", actor, &said)?,
+            body.etag.clone(),
+        );
+        let what = (&*body.entity, EntityCommand::Resume, None);
+        let entity = Some(self.steer(&body.migration, what, asked).await?);
+        Ok(Response::new(pb::ResumeEntityResponse { entity }))
+    }
+
+    async fn retry_entity(
+        &self,
+        request: Request<pb::RetryEntityRequest>,
+    ) -> Result<Response<pb::RetryEntityResponse>, Status> {
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.migration, &*body.entity, &*body.etag];
+        let asked = asked(
+            call(&body.request_id, "retry entity", actor, &said)?,
+            body.etag.clone(),
+        );
+        let what = (&*body.entity, EntityCommand::Retry, None);
+        let entity = Some(self.steer(&body.migration, what, asked).await?);
+        Ok(Response::new(pb::RetryEntityResponse { entity }))
+    }
+
+    async fn skip_entity(
+        &self,
+        request: Request<pb::SkipEntityRequest>,
+    ) -> Result<Response<pb::SkipEntityResponse>, Status> {
+        let actor = actor(&request);
+        let body = request.into_inner();
+        if body.reason.trim().is_empty() {
+            return Err(wire_status::invalid("reason", "must say why"));
+        }
+        let said = [&*body.migration, &*body.entity, &*body.etag, &*body.reason];
+        let asked = asked(
+            call(&body.request_id, "skip entity", actor, &said)?,
+            body.etag.clone(),
+        );
+        let what = (&*body.entity, EntityCommand::Skip, Some(&*body.reason));
+        let entity = Some(self.steer(&body.migration, what, asked).await?);
+        Ok(Response::new(pb::SkipEntityResponse { entity }))
+    }
+}
+
+impl<L: LeaseStore> Gate<L> {
+    async fn steer(
+        &self,
+        migration: &str,
+        what: (&str, EntityCommand, Option<&str>),
+        asked: Asked,
+    ) -> Result<pb::EntityMigrationStatus, Status> {
+        let realm = self.realm().await?;
+        let after = realm.command_entity(migration, what, asked).await;
+        let after = after.map_err(status::of_command)?;
+        pb::EntityMigrationStatus::try_from(after).map_err(|error| wire_status::unwritable(&error))
     }
 }
 
@@ -138,73 +221,6 @@ impl<L: LeaseStore> CheckpointService for Gate<L> {
             page.cut(stored(checkpoints)?, |one| one.id.to_string());
         Ok(Response::new(pb::ListCheckpointsResponse {
             checkpoints: messages(checkpoints)?,
-            next_page_token,
-        }))
-    }
-}
-
-#[tonic::async_trait]
-impl<L: LeaseStore> ErrorService for Gate<L> {
-    async fn get_error(
-        &self,
-        request: Request<pb::GetErrorRequest>,
-    ) -> Result<Response<pb::GetErrorResponse>, Status> {
-        let realm = self.realm().await?;
-        let body = request.into_inner();
-        let migration_id = match body.migration.as_str() {
-            "" => None,
-            name => Some(realm.find(name).await.map_err(status::of_command)?.id),
-        };
-        if migration_id.is_none() && Uuid::try_parse(&body.id).is_err() {
-            return Err(wire_status::invalid(
-                "migration",
-                "is needed with the beginning of an id",
-            ));
-        }
-        let mut found = stored(realm.store.find_errors(&body.id, migration_id).await)?;
-        let error = match (found.pop(), found.is_empty()) {
-            (None, _) => {
-                return Err(wire_status::not_found(
-                    Reason::ErrorNotFound,
-                    "error",
-                    &body.id,
-                ));
-            }
-            (Some(error), true) => error,
-            (Some(_), false) => {
-                let words = format!("more than one error's id begins with {:?}", body.id);
-                return Err(wire_status::status(Reason::NameAmbiguous, words));
-            }
-        };
-        let error =
-            pb::MigrationError::try_from(error).map_err(|error| wire_status::unwritable(&error))?;
-        Ok(Response::new(pb::GetErrorResponse { error: Some(error) }))
-    }
-
-    async fn list_errors(
-        &self,
-        request: Request<pb::ListErrorsRequest>,
-    ) -> Result<Response<pb::ListErrorsResponse>, Status> {
-        let realm = self.realm().await?;
-        let body = request.into_inner();
-        let found = realm
-            .find(&body.migration)
-            .await
-            .map_err(status::of_command)?;
-        let list = format!("errors of {} {:?}", found.id, body.entity);
-        let page = Page::read(body.page_size, &body.page_token, list)?;
-        let after = page
-            .after
-            .as_deref()
-            .and_then(|after| Uuid::try_parse(after).ok());
-        let entity = (!body.entity.is_empty()).then_some(body.entity.as_str());
-        let errors = realm
-            .store
-            .errors(found.id, entity, page.wanted(), after)
-            .await;
-        let (errors, next_page_token) = page.cut(stored(errors)?, |one| one.id.to_string());
-        Ok(Response::new(pb::ListErrorsResponse {
-            errors: messages(errors)?,
             next_page_token,
         }))
     }

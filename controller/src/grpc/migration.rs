@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::Stream;
 use proto::domain::compiled::CompiledPlan;
 use proto::domain::failure::{FailureKind, policy};
 use proto::domain::key::{KeyRange, RunConstants};
 use proto::domain::preflight::{Grantees, Preflight};
-use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus};
+use proto::domain::record::MigrationOrchestration;
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use proto::pb::migration_service_server::MigrationService;
@@ -20,10 +21,11 @@ use uuid::Uuid;
 
 use super::page::Page;
 use super::{Gate, rollback, status, watch};
+use crate::advice::{Subject, next_steps};
 use crate::app::type_of;
 use crate::commands::{Asked, Checked};
 use crate::preflight;
-use crate::store::CommandCall;
+use crate::store::{CommandCall, Store};
 
 /// gRPC metadata in which clients say who they are, until they are authenticated.
 const ACTOR: &str = "drover-actor";
@@ -112,7 +114,7 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         let realm = self.realm().await?;
         let name = request.into_inner().name;
         let found = realm.find(&name).await.map_err(status::of_command)?;
-        let next_steps = next_steps(&found);
+        let next_steps = advice(&realm.store, &found).await?;
         let report = realm.store.rollback_report(found.id).await;
         let report = report.map_err(|error| status::of_store(&error))?;
         let rollback_outcome = report.map_or_else(String::new, |report| report.describe());
@@ -176,12 +178,15 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
                 &body.request_id,
                 "pause",
                 actor,
-                &[&body.name, &body.etag, &body.reason],
+                &[&body.name, &body.etag, &body.reason, &spoken(body.deadline)],
             )?,
             etag: given(body.etag),
             plan: None,
         };
-        let after = realm.pause(&body.name, asked).await;
+        let within = duration("deadline", body.deadline)?;
+        let after = realm
+            .stop(&body.name, (Command::Pause, within), asked)
+            .await;
         let migration = Some(message(after.map_err(status::of_command)?)?);
         Ok(Response::new(pb::PauseMigrationResponse { migration }))
     }
@@ -220,6 +225,59 @@ impl<L: LeaseStore> MigrationService for Gate<L> {
         request: Request<pb::UninstallDestinationRequest>,
     ) -> Result<Response<pb::UninstallDestinationResponse>, Status> {
         rollback::uninstall(self, request).await
+    }
+
+    async fn cancel_migration(
+        &self,
+        request: Request<pb::CancelMigrationRequest>,
+    ) -> Result<Response<pb::CancelMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.name, &*body.etag, &spoken(body.deadline)];
+        let asked = asked(call(&body.request_id, "cancel", actor, &said)?, body.etag);
+        let within = duration("deadline", body.deadline)?;
+        let after = realm
+            .stop(&body.name, (Command::Cancel, within), asked)
+            .await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::CancelMigrationResponse { migration }))
+    }
+
+    async fn finalize_migration(
+        &self,
+        request: Request<pb::FinalizeMigrationRequest>,
+    ) -> Result<Response<pb::FinalizeMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let said = [&*body.name, &*body.etag];
+        let asked = asked(call(&body.request_id, "finalize", actor, &said)?, body.etag);
+        let after = realm.finalize(&body.name, asked).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::FinalizeMigrationResponse { migration }))
+    }
+
+    async fn set_migration(
+        &self,
+        request: Request<pb::SetMigrationRequest>,
+    ) -> Result<Response<pb::SetMigrationResponse>, Status> {
+        let realm = self.realm().await?;
+        let actor = actor(&request);
+        let body = request.into_inner();
+        let changes: Vec<(String, String)> = body
+            .settings
+            .into_iter()
+            .map(|setting| (setting.name, setting.value))
+            .collect();
+        let mut said = vec![&*body.name, &*body.etag, &*body.entity];
+        said.extend(changes.iter().flat_map(|(name, value)| [&**name, &**value]));
+        let call = call(&body.request_id, "set", actor, &said)?;
+        let entity = given(body.entity);
+        let what = (entity.as_deref(), changes.as_slice());
+        let after = realm.set(&body.name, what, asked(call, body.etag)).await;
+        let migration = Some(message(after.map_err(status::of_command)?)?);
+        Ok(Response::new(pb::SetMigrationResponse { migration }))
     }
 
     async fn delete_migration(
@@ -279,6 +337,43 @@ pub(super) fn call(
     })
 }
 
+/// A command that brings no plan.
+pub(super) fn asked(call: CommandCall, etag: String) -> Asked {
+    Asked {
+        call,
+        etag: given(etag),
+        plan: None,
+    }
+}
+
+/// A span of time of a request.
+fn duration(field: &str, span: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+    let read = |span| {
+        Duration::try_from(span).map_err(|_| wire_status::invalid(field, "must not be negative"))
+    };
+    span.map(read).transpose()
+}
+
+/// The same as part of what was said.
+fn spoken(span: Option<prost_types::Duration>) -> String {
+    span.map(|span| format!("{}.{:09}", span.seconds, span.nanos))
+        .unwrap_or_default()
+}
+
+/// What can be done next.
+async fn advice(store: &Store, migration: &MigrationOrchestration) -> Result<Vec<String>, Status> {
+    let stored = |error| status::of_store(&error);
+    let id = migration.id;
+    let subject = Subject {
+        migration,
+        entities: &store.entities(id).await.map_err(stored)?,
+        open_errors: store.open_errors(id).await.map_err(stored)?,
+        open_retries: store.retries(id, None).await.map_err(stored)?.len(),
+        is_local: false,
+    };
+    Ok(next_steps(&subject))
+}
+
 pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
@@ -330,56 +425,4 @@ fn planned(compiled: &CompiledPlan, preflight: Preflight) -> pb::PlanMigrationRe
         entities: entities.collect(),
         preflight: Some(preflight.into()),
     }
-}
-
-/// What can be done next, in commands that exist.
-fn next_steps(migration: &MigrationOrchestration) -> Vec<String> {
-    let name = &migration.name;
-    let commands: &[&str] = match (migration.status, migration.activity) {
-        (MigrationStatus::Pending, _) => &["migration start", "migration delete"],
-        (MigrationStatus::Running, Some(Activity::Paused)) => {
-            &["migration resume", "migration rollback"]
-        }
-        (MigrationStatus::Running, Some(Activity::Blocked)) => &[
-            "error list",
-            "migration resume",
-            "migration pause",
-            "migration rollback",
-        ],
-        (MigrationStatus::Running, Some(Activity::Pausing)) => {
-            &["migration wait --for=state=paused", "migration resume"]
-        }
-        (MigrationStatus::Running, Some(Activity::Running) | None) => {
-            &["migration watch", "migration pause"]
-        }
-        (MigrationStatus::Completed, _) if migration.finalized_at.is_some() => {
-            &["error list", "migration delete"]
-        }
-        (MigrationStatus::Completed, _) => {
-            &["error list", "migration rollback", "migration delete"]
-        }
-        (MigrationStatus::Failed, _) if migration.finalized_at.is_some() => &["migration delete"],
-        (MigrationStatus::Failed, _) => &["migration rollback", "migration delete"],
-        (MigrationStatus::RollingBack, Some(Activity::Blocked)) => &[
-            "migration rollback",
-            "migration rollback --conflicts keep",
-            "migration resume",
-        ],
-        (MigrationStatus::RollingBack, Some(Activity::Paused)) => &["migration resume"],
-        (MigrationStatus::RollingBack, _) => &["migration watch", "migration pause"],
-    };
-    commands
-        .iter()
-        .map(|command| match *command {
-            "error list" => format!("drover error list --migration {name}"),
-            "migration wait --for=state=paused" => {
-                format!("drover migration wait {name} --for=state=paused")
-            }
-            "migration rollback" => format!("drover migration rollback {name} --dry-run"),
-            "migration rollback --conflicts keep" => {
-                format!("drover migration rollback {name} --conflicts keep|force --confirm {name}")
-            }
-            command => format!("drover {command} {name}"),
-        })
-        .collect()
 }

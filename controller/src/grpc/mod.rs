@@ -3,6 +3,7 @@
 //! Only the leader answers; whoever asks another controller is told where the leader is.
 
 mod agent;
+mod errors;
 mod gate;
 mod lists;
 mod mapping;

@@ -3,7 +3,7 @@
 
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proto::domain::compiled::{CompiledEntity, CompiledPlan, Consistency};
@@ -11,14 +11,15 @@ use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::frame::{
     DatabaseIdentity, DestinationState, PartitionState, PrepareOrder, Query, QueryAnswer, RunOrder,
 };
-use proto::domain::record::MigrationOrchestration;
+use proto::domain::record::{EntityIntent, EntityMigrationStatus, MigrationOrchestration};
+use proto::domain::settings::Overrides;
 use uuid::Uuid;
 
 use crate::crew::Crew;
 use crate::fleet::misfit;
 use crate::partition::{SETTLING, partitions};
 use crate::sample::{Sampled, sample};
-use crate::schedule::{EntityWork, PartitionWork, RunWork, Step};
+use crate::schedule::{EntityWork, Hold, PartitionWork, RunWork, Step};
 use crate::store::{Store, StoreError, Tick};
 
 /// Short questions.
@@ -171,6 +172,15 @@ impl Job {
                 (Some(snapshot), ordered)
             }
         };
+        self.brief(snapshot)?;
+        Ok(ordered)
+    }
+
+    /// Sends the run's order, with the snapshot to read under where there is one.
+    ///
+    /// # Errors
+    /// `Internal` where what is stored cannot be read.
+    pub fn brief(&self, snapshot: Option<String>) -> Result<(), Failure> {
         let identity = |stored: &Option<serde_json::Value>| {
             let malformed = "the migration's stored identities cannot be read";
             serde_json::from_value::<DatabaseIdentity>(stored.clone().unwrap_or_default())
@@ -186,7 +196,12 @@ impl Job {
             snapshot,
         };
         self.crew.brief(order);
-        Ok(ordered)
+        Ok(())
+    }
+
+    /// Puts the operator's settings over the plan's.
+    pub fn heed_overrides(&mut self) {
+        Overrides::stored(&self.migration.configuration).apply(&mut self.compiled);
     }
 
     /// Cuts every active entity and begins the load; after a crash the partitions are there already.
@@ -212,12 +227,15 @@ impl Job {
             return Ok(known);
         }
         let (id, attempt) = (self.migration.id, self.migration.attempt);
+        // What is left out from the start gets no partitions: it is complete as it is.
+        let skipped = self.skipped().await?;
         let samples = sample(self, &new, lanes).await?;
         let totals: Vec<_> = samples.iter().map(Sampled::total).collect();
         let stored = self.store.set_entity_totals(id, &totals).await;
         stored.map_err(|error| error.failure())?;
         let all = samples
             .iter()
+            .filter(|sample| !skipped.contains(&sample.entity.entity))
             .flat_map(|sample| {
                 let round = self.rounds.get(&sample.entity.entity).copied().unwrap_or(0);
                 partitions(id, (attempt, round), sample.entity, &sample.bounds)
@@ -231,6 +249,36 @@ impl Job {
         self.ask(query, LONG).await?;
         let state = read_state(&self.crew, &self.compiled.name).await?;
         Ok(state.map(|state| state.partitions).unwrap_or_default())
+    }
+
+    /// Opens what was closed of entities that an operator wants in again.
+    pub async fn open_again(&self, states: &[PartitionState]) -> Result<(), Failure> {
+        let closed = states.iter().filter(|state| state.is_closed);
+        let closed: BTreeSet<&str> = closed.map(|state| state.entity.as_str()).collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let skipped = self.skipped().await?;
+        for entity in closed
+            .into_iter()
+            .filter(|name| !skipped.iter().any(|it| it == name))
+        {
+            let query = Query::CloseEntity {
+                entity: entity.to_owned(),
+                attempt: self.migration.attempt,
+                is_open: true,
+            };
+            self.ask(query, SHORT).await?;
+        }
+        Ok(())
+    }
+
+    /// Entities that an operator wants left out.
+    async fn skipped(&self) -> Result<Vec<String>, Failure> {
+        let rows = self.store.entities(self.migration.id).await;
+        let rows = rows.map_err(|error| error.failure())?.into_iter();
+        let skipped = rows.filter(|row| row.intent == Some(EntityIntent::Skipped));
+        Ok(skipped.map(|row| row.entity).collect())
     }
 
     /// Brings the metadata up to the destination: positions, then every batch it does not know.
@@ -306,9 +354,9 @@ impl Job {
             .entities(self.migration.id)
             .await
             .map_err(|error| error.failure())?;
-        let totals: BTreeMap<String, (i64, bool)> = rows
+        let rows: BTreeMap<String, EntityMigrationStatus> = rows
             .into_iter()
-            .map(|row| (row.entity, (row.records_total, row.records_total_exact)))
+            .map(|row| (row.entity.clone(), row))
             .collect();
         let entities = self
             .compiled
@@ -325,8 +373,18 @@ impl Job {
                 .iter()
                 .position(|partition| partition.number == SETTLING)
                 .map(|at| all.remove(at));
-            let (records_total, is_exact) =
-                totals.get(&entity.entity).copied().unwrap_or((0, false));
+            // Those that are still to be done are told by the metadata.
+            let (retries, all) = all
+                .into_iter()
+                .partition(|partition: &PartitionWork| partition.number < SETTLING);
+            let retries: Vec<PartitionWork> = retries;
+            let retries = retries.into_iter().map(|retry| PartitionWork {
+                step: Step::Done,
+                ..retry
+            });
+            let row = rows.get(&entity.entity);
+            let hold = row.map_or(Hold::None, hold_of);
+            let is_closed = row.is_some_and(|row| row.intent_reached_at.is_some());
             EntityWork {
                 entity: entity.entity.clone(),
                 entity_hash: entity.hash.clone(),
@@ -336,9 +394,15 @@ impl Job {
                 late: late_parents(entity),
                 partitions: all,
                 settling,
+                retries: retries.collect(),
+                hold,
+                closing: match hold {
+                    Hold::Skipped if !is_closed => Step::OPEN,
+                    Hold::Skipped | Hold::Paused | Hold::None => Step::Done,
+                },
                 rebuild: Step::OPEN,
-                records_total,
-                is_exact,
+                records_total: row.map_or(0, |row| row.records_total),
+                is_exact: row.is_some_and(|row| row.records_total_exact),
                 max_quarantined: entity.settings.max_quarantined,
             }
         });
@@ -357,13 +421,23 @@ impl Job {
     }
 }
 
+/// What an operator wishes of an entity, as the schedule has it.
+pub fn hold_of(row: &EntityMigrationStatus) -> Hold {
+    match row.intent {
+        None => Hold::None,
+        Some(EntityIntent::Paused) => Hold::Paused,
+        Some(EntityIntent::Skipped) => Hold::Skipped,
+    }
+}
+
 /// Entities outside its knot whose rows must be settled before its own are.
 fn late_parents(entity: &CompiledEntity) -> Vec<String> {
     let parents = entity.late.iter().map(|late| late.entity.clone());
     parents.filter(|name| !entity.knot.contains(name)).collect()
 }
 
-fn partition_work(state: &PartitionState) -> PartitionWork {
+/// A partition as the destination has it.
+pub fn partition_work(state: &PartitionState) -> PartitionWork {
     PartitionWork {
         partition_id: state.partition_id,
         number: state.number,

@@ -12,6 +12,7 @@ use crate::era::lease_failure;
 use crate::fleet::misfit;
 use crate::intake::consequence;
 use crate::prepare::SHORT;
+use crate::quiesce::SEALED_TOGETHER;
 use crate::schedule::{EntityWork, Step};
 
 /// How long an agent that owns partitions may take to dial a controller that has just begun: as long as
@@ -19,8 +20,6 @@ use crate::schedule::{EntityWork, Step};
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
 /// How long after a try another agent is asked to hold the snapshot.
 const SHARE_AGAIN: Duration = Duration::from_secs(1);
-/// Partitions that are sealed by one question.
-const SEALED_TOGETHER: usize = 100;
 /// Batches that are read out of the ledger at a time.
 const LEDGER_PAGE: u32 = 200;
 
@@ -236,24 +235,27 @@ impl<L: LeaseStore> Reconciler<L> {
         }
     }
 
-    /// Fences every partition that was ever claimed and is not done: its holder may be gone, or wait for a
-    /// commit whose answer is lost. Whatever is still under way is refused from now on.
+    /// Fences every partition that is not done: its holder may be gone, wait for a commit whose answer is lost,
+    /// or have a claim of which nobody heard. Whatever is still under way is refused from now on.
     pub(super) async fn seal(&mut self) -> Result<(), Failure> {
         let open: Vec<Uuid> = self
             .run
             .entities
             .iter()
             .flat_map(EntityWork::all)
-            .filter(|part| part.token > 0 && part.step != Step::Done)
+            .filter(|part| part.step != Step::Done)
             .map(|part| part.partition_id)
             .collect();
-        for partitions in open.chunks(SEALED_TOGETHER) {
-            self.seal_some(partitions.to_vec()).await?;
+        // One question at least: it ends what a lost agent left building, too.
+        let chunks = open.chunks(SEALED_TOGETHER).map(<[Uuid]>::to_vec);
+        for partitions in chunks.chain(open.is_empty().then(Vec::new)) {
+            self.seal_some(partitions).await?;
         }
         Ok(())
     }
 
-    async fn seal_some(&mut self, partitions: Vec<Uuid>) -> Result<(), Failure> {
+    /// Fences some partitions.
+    pub(super) async fn seal_some(&mut self, partitions: Vec<Uuid>) -> Result<(), Failure> {
         let token = self
             .links
             .lease

@@ -4,6 +4,7 @@
 //! only waits and calls. One metadata transaction a tick holds all reports that arrived.
 
 mod members;
+mod operator;
 mod persist;
 mod steps;
 
@@ -27,12 +28,10 @@ use crate::fleet::{MemberView, News};
 use crate::intake::{Consequence, Intake, Retry, judge};
 use crate::prepare::Job;
 use crate::progress::{ProgressView, Throughput};
-use crate::schedule::{Action, EntityWork, Moment, RunWork, Step};
+use crate::schedule::{Action, EntityWork, Hold, Moment, RunWork, Step};
 
 /// Reports are persisted at least this often.
 const TICK: Duration = Duration::from_millis(250);
-/// How long agents may take to give back what they hold before a pause; what they keep is sealed then.
-const DRAIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is wished of a run from outside. Level-triggered: the latest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +111,11 @@ pub struct Reconciler<L> {
     sealing: Step,
     /// Claims are allowed.
     is_open: bool,
-    /// When partitions that were not given back are taken back, once the run stops.
+    /// Since when the run stops, and when partitions that were not given back are taken back.
+    stopping_since: Moment,
     drained_by: Moment,
+    /// What operators wish, as it was seen last, and when it is looked at again.
+    operator: operator::Seen,
     backoff: Backoff,
 }
 
@@ -140,7 +142,9 @@ impl<L: LeaseStore> Reconciler<L> {
             catching_up: Step::OPEN,
             sealing: Step::OPEN,
             is_open: false,
+            stopping_since: Moment::ZERO,
             drained_by: Moment::MAX,
+            operator: operator::Seen::default(),
             backoff: Backoff::new(Duration::from_millis(300), Duration::from_secs(15)),
         }
     }
@@ -171,6 +175,7 @@ impl<L: LeaseStore> Reconciler<L> {
                 return Ok((Ending::Abandoned, self.job));
             }
             self.heed(wish).await?;
+            self.heed_operator().await?;
             // Children may start once their parents are stored.
             if self.has_news() {
                 self.tick().await?;
@@ -289,7 +294,8 @@ impl<L: LeaseStore> Reconciler<L> {
                 info!(?ending, "the run stops");
                 self.set_open(false).await?;
                 self.job.crew.drain();
-                self.drained_by = self.begun.elapsed() + DRAIN_WITHIN;
+                self.stopping_since = self.begun.elapsed();
+                self.drained_by = self.stopping_since + self.drain_within().await?;
                 self.ending = Some(ending);
             }
             (Some(Ending::Blocked { failure, .. }), Ending::Paused) => {
@@ -327,10 +333,9 @@ impl<L: LeaseStore> Reconciler<L> {
         let is_pausing = self.ending == Some(Ending::Paused);
         if self.ending.is_some() && now >= self.drained_by {
             self.take_back();
-            if !is_pausing {
-                // What they still build is found and ended by the next preparation.
-                self.steps.abort_all();
-            }
+            // What they still build is ended by the seal, or by the next preparation.
+            self.steps.abort_all();
+            self.run.reopen();
         }
         if self.run.running() > 0 || !self.steps.is_empty() {
             return Ok(None);
@@ -359,7 +364,13 @@ impl<L: LeaseStore> Reconciler<L> {
             .entities
             .iter()
             .filter(|entity| entity.is_settled())
-            .any(|entity| !self.has_status(&entity.entity, EntityStatus::Completed))
+            .any(|entity| {
+                let end = match entity.hold {
+                    Hold::Skipped => EntityStatus::Skipped,
+                    Hold::None | Hold::Paused => EntityStatus::Completed,
+                };
+                !self.has_status(&entity.entity, end)
+            })
     }
 
     fn has_status(&self, entity: &str, status: EntityStatus) -> bool {

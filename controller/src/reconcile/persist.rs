@@ -10,7 +10,7 @@ use tracing::{Instrument, info_span};
 
 use super::{Ending, Reconciler};
 use crate::progress::{self, EntityProgress};
-use crate::schedule::EntityWork;
+use crate::schedule::{EntityWork, Hold};
 
 /// What holds an agent up is told every second; it counts as long as it may be said again.
 const THROTTLE_STANDS: Duration = Duration::from_secs(5);
@@ -72,8 +72,11 @@ impl<L: LeaseStore> Reconciler<L> {
             .filter(|entity| entity.status != EntityStatus::Pending)
             .collect();
         for entity in begun {
-            self.set_status(&entity.entity, EntityStatus::Running)
-                .await?;
+            // One that is left out never begins, or not again.
+            if entity.status != EntityStatus::Skipped {
+                self.set_status(&entity.entity, EntityStatus::Running)
+                    .await?;
+            }
             if !self.intake.touched.contains(&entity.entity) {
                 self.complete_entity(&entity.entity).await?;
             }
@@ -90,6 +93,9 @@ impl<L: LeaseStore> Reconciler<L> {
         let Some(work) = self.run.entity_mut(entity).filter(|work| work.is_settled()) else {
             return Ok(());
         };
+        if work.hold == Hold::Skipped {
+            return self.set_status(entity, EntityStatus::Skipped).await;
+        }
         let read = work.totals().read;
         if work.is_exact && work.records_total != read && self.job.is_point_in_time() {
             let words = format!(

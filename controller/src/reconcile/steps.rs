@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Ending, Reconciler, Wish};
 use crate::era::lease_failure;
 use crate::intake::{Consequence, consequence};
+use crate::retry::Ask;
 use crate::schedule::{Action, Step};
 use crate::schema::{self, SchemaWork};
 
@@ -132,6 +133,12 @@ impl<L: LeaseStore> Reconciler<L> {
                     token: minted.map_err(|error| lease_failure(&error))?,
                 }
             }
+            Action::Retry(partition_id) => return self.begin_retry(*partition_id).await,
+            Action::Close(entity) => Query::CloseEntity {
+                entity: entity.clone(),
+                attempt: self.job.migration.attempt,
+                is_open: false,
+            },
             Action::RebuildKeys(entity) => Query::RebuildKeys {
                 entity: entity.clone(),
             },
@@ -176,6 +183,21 @@ impl<L: LeaseStore> Reconciler<L> {
             };
             (Action::ChangeSchema, made.await.map(|_| QueryAnswer::Done))
         });
+    }
+
+    /// Has an agent try rows again that failed.
+    async fn begin_retry(&mut self, partition_id: Uuid) -> Result<(), Failure> {
+        let minted = self.links.lease.mint(&self.links.leadership).await;
+        let token = minted.map_err(|error| lease_failure(&error))?;
+        let Some(retry) = self.retry_of(partition_id) else {
+            return Ok(());
+        };
+        let (ask, crew) = (Ask::new(retry, token), self.job.crew.clone());
+        let action = Action::Retry(partition_id);
+        let span = info_span!("step", action = ?action);
+        let step = async move { (action, ask.put(&crew).await) };
+        self.steps.spawn(step.instrument(span));
+        Ok(())
     }
 
     /// Assigns a partition to the least busy agent: in the lease store first, then over its stream.
@@ -261,33 +283,48 @@ impl<L: LeaseStore> Reconciler<L> {
                 format!("a step ended by itself: {error}"),
             )
         })?;
-        let now = self.begun.elapsed();
-        let failure = match answer {
+        let answer = match answer {
             Ok(answer) => {
                 if let Some(step) = self.run.step_mut(&action) {
                     *step = Step::Done;
                 }
-                if action == Action::WatchSource {
-                    return self.job.held(ConsistencyHeld::Frozen).await;
+                match (&action, answer) {
+                    (Action::WatchSource, _) => {
+                        return self.job.held(ConsistencyHeld::Frozen).await;
+                    }
+                    (Action::Close(entity), _) => return self.closed(&entity.clone()).await,
+                    (Action::Retry(partition_id), QueryAnswer::Retried(retried)) => {
+                        return self.retried(*partition_id, *retried).await;
+                    }
+                    (_, answer) => answer,
                 }
-                let QueryAnswer::Settled(reports) = answer else {
-                    return Ok(());
-                };
-                if let Action::Settle(first) = &action {
-                    self.run.knot_settled(first);
-                }
-                for report in reports {
-                    let consequence = self.intake.batch(&mut self.run, report);
-                    self.follow(consequence).await?;
-                }
-                return self.check_settled(&action).await;
             }
-            Err(failure) => failure,
+            Err(failure) => {
+                return self.step_failed(action, failure).await;
+            }
         };
+        let QueryAnswer::Settled(reports) = answer else {
+            return Ok(());
+        };
+        if let Action::Settle(first) = &action {
+            self.run.knot_settled(first);
+        }
+        for report in reports {
+            let consequence = self.intake.batch(&mut self.run, report);
+            self.follow(consequence).await?;
+        }
+        self.check_settled(&action).await
+    }
+
+    async fn step_failed(&mut self, action: Action, failure: Failure) -> Result<(), Failure> {
+        let now = self.begun.elapsed();
         warn!(?action, reason = %failure, "a step failed");
         let entity = match &action {
-            Action::Settle(entity) | Action::RebuildKeys(entity) => Some(entity.clone()),
+            Action::Settle(entity) | Action::RebuildKeys(entity) | Action::Close(entity) => {
+                Some(entity.clone())
+            }
             Action::Assign(_)
+            | Action::Retry(_)
             | Action::WatchSource
             | Action::RebuildForeignKeys
             | Action::ChangeSchema
@@ -300,8 +337,11 @@ impl<L: LeaseStore> Reconciler<L> {
             .step_mut(&action)
             .map_or(0, |step| step.fail(now + delay));
         let limit = self.job.compiled.limits.max_retries;
-        self.follow(consequence(entity, failure, tries, limit))
-            .await
+        let consequence = match action {
+            Action::Retry(partition_id) => self.retry_failed(partition_id, &failure, tries).await?,
+            _ => consequence(entity, failure, tries, limit),
+        };
+        self.follow(consequence).await
     }
 }
 

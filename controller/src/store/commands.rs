@@ -71,6 +71,29 @@ impl Store {
         })
     }
 
+    /// Asks for a pause or a cancel, once: what is under way may take so many seconds to be given back before it
+    /// is sealed.
+    ///
+    /// # Errors
+    /// As [`Store::command_once`].
+    pub async fn stop_once(
+        &self,
+        call: &CommandCall,
+        target: &Target,
+        (what, drain_seconds): (&Command, Option<i32>),
+    ) -> Result<MigrationOrchestration, StoreError> {
+        transact!(self => "stop a migration", |conn| {
+            if let Some(answer) = earlier(conn, call).await? {
+                return read_answer(answer);
+            }
+            check_etag(conn, target).await?;
+            migration_orchestration::set_drain(conn, target.migration_id, drain_seconds).await?;
+            let after = migration::command(conn, target.migration_id, what).await?;
+            keep(conn, call, &after).await?;
+            Ok(after)
+        })
+    }
+
     /// Hides a migration that is not under way, once; its name is free again.
     ///
     /// # Errors
@@ -155,14 +178,17 @@ pub(super) async fn keep(
     Ok(command::insert(conn, call, Some(after.id), &answer).await?)
 }
 
-pub(super) async fn check_etag(conn: &mut PgConnection, target: &Target) -> Result<(), StoreError> {
+/// The migration, locked, where it is as the operator has seen it.
+pub(super) async fn check_etag(
+    conn: &mut PgConnection,
+    target: &Target,
+) -> Result<MigrationOrchestration, StoreError> {
     let id = target.migration_id;
     let now = migration_orchestration::lock(conn, id)
         .await?
-        .ok_or(StoreError::NoMigration { id })?
-        .etag();
+        .ok_or(StoreError::NoMigration { id })?;
     match &target.etag {
-        Some(etag) if *etag != now => Err(StoreError::EtagMismatch { etag: now }),
-        Some(_) | None => Ok(()),
+        Some(etag) if *etag != now.etag() => Err(StoreError::EtagMismatch { etag: now.etag() }),
+        Some(_) | None => Ok(now),
     }
 }

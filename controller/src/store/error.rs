@@ -3,6 +3,7 @@
 //! The only file of the controller that looks at sqlx errors.
 
 use proto::domain::failure::{Failure, FailureKind};
+use proto::domain::settings::SettingError;
 use proto::domain::state::Illegal;
 use uuid::Uuid;
 
@@ -101,6 +102,19 @@ pub enum StoreError {
     /// The command does not fit the migration's state.
     #[error(transparent)]
     Illegal(#[from] Illegal),
+    /// The command does not fit the entity's state.
+    #[error("entity {entity:?} cannot {verb}: {why}")]
+    IllegalEntity {
+        /// The entity.
+        entity: String,
+        /// The command's verb.
+        verb: &'static str,
+        /// Why, or what to do instead.
+        why: &'static str,
+    },
+    /// No such setting, or no such value of it.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The database refused or broke off.
     #[error("{operation} in the metadata database")]
     Database {
@@ -163,6 +177,8 @@ impl StoreError {
             | Self::NameTaken { .. }
             | Self::NoMigration { .. }
             | Self::NoEntity { .. }
+            | Self::IllegalEntity { .. }
+            | Self::Setting(_)
             | Self::PlanChanged { .. }
             | Self::Illegal(_) => None,
         }
@@ -205,6 +221,8 @@ impl StoreError {
             | Self::UnderWay { .. }
             | Self::NoMigration { .. }
             | Self::NoEntity { .. }
+            | Self::IllegalEntity { .. }
+            | Self::Setting(_)
             | Self::Illegal(_) => FailureKind::Internal,
         }
     }

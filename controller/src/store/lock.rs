@@ -58,6 +58,27 @@ impl MigrationLock {
         }
     }
 
+    /// Whether somebody holds the lock of the migration of that name.
+    pub(super) async fn is_held(
+        options: &PgConnectOptions,
+        schema: &str,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let mut conn = connect::connect(options, schema)
+            .await
+            .map_err(StoreError::Connect)?;
+        let is_free: bool = sqlx::query_scalar(
+            "select pg_try_advisory_lock(
+                 hashtextextended('drover migration ' || current_schema() || ' ' || $1, 0))",
+        )
+        .bind(name)
+        .fetch_one(&mut conn)
+        .await?;
+        // The lock ends with its session.
+        conn.close().await.map_err(StoreError::Connect)?;
+        Ok(!is_free)
+    }
+
     /// Fails when the connection, and so the lock, is lost.
     pub async fn check(&mut self) -> Result<(), StoreError> {
         let name = self.name.clone();

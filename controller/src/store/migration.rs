@@ -2,8 +2,9 @@
 
 use proto::domain::compiled::MaxQuarantined;
 use proto::domain::frame::DatabaseIdentity;
-use proto::domain::record::{MigrationOrchestration, MigrationStatus, MigrationType};
-use proto::domain::state::{self, Command, Next, State};
+use proto::domain::record::{Activity, MigrationOrchestration, MigrationStatus, MigrationType};
+use proto::domain::settings::Overrides;
+use proto::domain::state::{self, Command, Next};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,8 +14,9 @@ use super::query::legacy_entity_mapping::NewMapping;
 use super::query::outbox::NewEvent;
 use super::query::plan::NewPlan;
 use super::query::{
-    entity_migration_status, legacy_entity_mapping, migration_checkpoint, migration_error,
-    migration_orchestration, outbox, partition_progress, plan, rollback, validation_run,
+    entity_intent, entity_migration_status, legacy_entity_mapping, migration_checkpoint,
+    migration_error, migration_orchestration, outbox, partition_progress, plan, retry, rollback,
+    validation_run,
 };
 
 /// From this many estimated rows on, a migration's batches get a partition of their own.
@@ -84,7 +86,7 @@ pub(super) async fn create(
     migration_orchestration::insert(conn, row)
         .await
         .map_err(|error| name_taken(error, &new.plan.plan.name))?;
-    store_entities(conn, new.id, &new.plan).await?;
+    store_entities(conn, new.id, (&new.plan, &Overrides::default())).await?;
     migration_orchestration::recount(conn, new.id, 0).await?;
     if new.rows_estimate >= OWN_BATCH_PARTITION_ROWS {
         sqlx::query("select create_batch_partition($1)")
@@ -103,7 +105,8 @@ pub(super) async fn update_plan(
     id: Uuid,
     rows: &PlanRows,
 ) -> Result<MigrationOrchestration, StoreError> {
-    locked(conn, id).await?;
+    let before = locked(conn, id).await?;
+    let overrides = Overrides::stored(&before.configuration);
     let plan_id = plan::upsert(conn, &rows.plan).await?;
     migration_orchestration::set_plan(conn, id, plan_id, &rows.configuration).await?;
     let kept: Vec<&str> = rows
@@ -116,7 +119,7 @@ pub(super) async fn update_plan(
         return Err(StoreError::PlanChanged { entity });
     }
     entity_migration_status::shift_order(conn, id).await?;
-    store_entities(conn, id, rows).await?;
+    store_entities(conn, id, (rows, &overrides)).await?;
     migration_orchestration::recount(conn, id, 0).await?;
     locked(conn, id).await
 }
@@ -128,19 +131,17 @@ pub(super) async fn command(
     command: &Command,
 ) -> Result<MigrationOrchestration, StoreError> {
     let before = locked(conn, id).await?;
-    let state = State {
-        status: before.status,
-        activity: before.activity,
-        is_finalized: before.finalized_at.is_some(),
-    };
-    let next = state::next(state, command)?;
+    let next = state::next_observed(before.state(), before.activity_reason.as_deref(), command)?;
     if next.state.status != before.status {
         // What is being checked is no longer what it was.
         validation_run::cancel_of(conn, id, "the migration went on").await?;
     }
     match command {
-        Command::Cancel => entity_migration_status::fail_running(conn, id).await?,
+        Command::Cancel | Command::Paused if next.state.status == MigrationStatus::Failed => {
+            entity_migration_status::fail_running(conn, id).await?;
+        }
         Command::RollbackDone => {
+            retry::delete_all(conn, id).await?;
             partition_progress::delete_all(conn, id).await?;
             entity_migration_status::reset_all(conn, id).await?;
             migration_checkpoint::end_all(conn, id).await?;
@@ -159,8 +160,12 @@ pub(super) async fn command(
         | Command::Resume
         | Command::Block { .. }
         | Command::Complete
+        | Command::Cancel
         | Command::Rollback
         | Command::Finalize => {}
+    }
+    if next.state.activity == Some(Activity::Paused) {
+        entity_intent::reach_pauses(conn, id).await?;
     }
     migration_orchestration::set_state(conn, id, &next).await?;
     migration_orchestration::recount(conn, id, 0).await?;
@@ -183,7 +188,7 @@ async fn locked(conn: &mut PgConnection, id: Uuid) -> Result<MigrationOrchestrat
 async fn store_entities(
     conn: &mut PgConnection,
     id: Uuid,
-    rows: &PlanRows,
+    (rows, overrides): (&PlanRows, &Overrides),
 ) -> Result<(), StoreError> {
     for (dependency_order, entity) in (1..).zip(&rows.entities) {
         let name = &entity.mapping.entity;
@@ -195,8 +200,12 @@ async fn store_entities(
             entity: name,
             dependency_order,
             is_active: entity.mapping.is_active,
-            batch_size: i64::from(entity.batch_size),
-            max_quarantined: &max_quarantined(entity.max_quarantined),
+            batch_size: i64::from(overrides.batch_size(name).unwrap_or(entity.batch_size)),
+            max_quarantined: &max_quarantined(
+                overrides
+                    .max_quarantined(name)
+                    .unwrap_or(entity.max_quarantined),
+            ),
         };
         entity_migration_status::upsert(conn, id, row).await?;
     }
@@ -243,7 +252,6 @@ fn event(
 }
 
 fn activity_event(next: &Next) -> &'static str {
-    use proto::domain::record::Activity;
     match next.state.activity {
         Some(Activity::Running) | None => "migration_resumed",
         Some(Activity::Pausing) => "migration_pausing",
@@ -261,7 +269,7 @@ fn identity(identity: &DatabaseIdentity) -> Value {
 }
 
 /// As the plan writes it.
-fn max_quarantined(limit: MaxQuarantined) -> String {
+pub(super) fn max_quarantined(limit: MaxQuarantined) -> String {
     match limit {
         MaxQuarantined::Rows(rows) => rows.to_string(),
         MaxQuarantined::Share(share) => format!("{}%", (share * 1e8).round() / 1e6),

@@ -12,6 +12,7 @@ mod connect;
 mod error;
 mod lock;
 mod migration;
+mod operator;
 pub mod query;
 mod read;
 mod rollback;
@@ -23,14 +24,17 @@ pub use commands::Target;
 pub use error::StoreError;
 pub use lock::MigrationLock;
 pub use migration::{EntityRows, NewMigration, PlanRows};
+pub use operator::{RetryEnd, Wishes};
 pub use query::command::CommandCall;
 pub use query::data_validation_result::NewResult;
 pub use query::era::StoredEra;
+pub use query::error_filter::ErrorFilter;
 pub use query::legacy_entity_mapping::NewMapping;
 pub use query::outbox::NewEvent;
 pub use query::partition_progress::{PartitionPhase, PartitionProgress, PartitionUpdate};
 pub use query::plan::{NewPlan, StoredPlan};
 pub use query::validation_unit::StoredUnit;
+pub use query::retry::Retry;
 pub use tick::{Tick, TickOutcome};
 pub use validation::NewRun;
 
@@ -115,6 +119,11 @@ impl Store {
     /// Waits up to 10 s for the right to run the migration of that name.
     pub async fn lock_migration(&self, name: &str) -> Result<MigrationLock, StoreError> {
         MigrationLock::acquire(&self.options, &self.schema, name).await
+    }
+
+    /// Whether a process runs the migration of that name.
+    pub async fn is_run(&self, name: &str) -> Result<bool, StoreError> {
+        MigrationLock::is_held(&self.options, &self.schema, name).await
     }
 
     /// The era that was settled last.

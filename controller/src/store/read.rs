@@ -7,12 +7,12 @@ use proto::domain::record::{
 use uuid::Uuid;
 
 use super::query::{
-    batch_processing_status, data_validation_result, entity_migration_status,
+    batch_processing_status, data_validation_result, entity_migration_status, error_filter,
     legacy_entity_mapping, migration_checkpoint, migration_error, migration_orchestration, outbox,
     partition_progress, plan, schema_change_operation,
 };
 use super::transact::transact;
-use super::{Found, PartitionProgress, Store, StoreError, StoredPlan};
+use super::{ErrorFilter, Found, PartitionProgress, Store, StoreError, StoredPlan};
 
 impl Store {
     /// The migration of that id.
@@ -88,12 +88,12 @@ impl Store {
     pub async fn errors(
         &self,
         migration_id: Uuid,
-        entity: Option<&str>,
+        filter: &ErrorFilter,
         limit: i64,
         after: Option<Uuid>,
     ) -> Result<Vec<MigrationError>, StoreError> {
         transact!(&self.pool, "list errors", |conn| {
-            Ok(migration_error::list(conn, migration_id, entity, limit, after).await?)
+            Ok(error_filter::list(conn, migration_id, filter, (limit, after)).await?)
         })
     }
 

@@ -194,6 +194,7 @@ impl Accepted {
 }
 
 fn new_batch(report: &BatchReport, entity: &EntityMigrationStatus) -> NewBatch {
+    let errors = i64::try_from(report.errors.len()).unwrap_or(i64::MAX);
     let duration = (report.written_at - report.started_at).num_milliseconds();
     NewBatch {
         id: Uuid::now_v7(),
@@ -201,7 +202,8 @@ fn new_batch(report: &BatchReport, entity: &EntityMigrationStatus) -> NewBatch {
         batch_number: entity.last_batch_number,
         // A settling batch takes rows back: its own rows are those that failed.
         records_successful: (report.counts.written + report.counts.skipped).max(0),
-        records_failed: report.counts.failed.max(0),
+        // A retry moves rows from failed to written; those that failed again are its own.
+        records_failed: report.counts.failed.max(errors).max(0),
         processing_duration_ms: duration.max(0),
         retry_count: report.retry_count,
         error_summary: error_summary(report),

@@ -106,31 +106,31 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
     match kind {
         K::Unreachable => (
             Policy::Retry,
-            "check that the server runs and the address is right, then run the plan again",
+            "check that the server runs and the address is right, then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::NoAgent => (
             Policy::Retry,
-            "start an agent that has both connections of the plan, in a region that the migration may use",
+            "start an agent that has both connections of the plan, in a region that the migration may use; `drover agent list` shows who is there",
         ),
         K::AgentsLost => (
             Policy::Operator,
-            "look at the logs of the agents that were lost (out of memory, for instance), then run the plan again",
+            "look at the logs of the agents that were lost (out of memory, for instance), then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::Denied => (
             Policy::Operator,
-            "mend what the message names (user, password or grants of the connection, or a key in the agent's environment), then run the plan again",
+            "mend what the message names (user, password or grants of the connection, or a key in the agent's environment), then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::Busy => (
             Policy::Retry,
-            "another session holds locks on the tables; end it, then run the plan again",
+            "another session holds locks on the tables; end it, then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::Timeout => (
             Policy::Retry,
-            "lower `batch_size` in the plan, then run it again",
+            "lower the batches with `drover migration set NAME batch_size=1000`, then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::Exhausted => (
             Policy::Operator,
-            "give the server room (disk, memory, connections), then run the plan again",
+            "give the server room (disk, memory, connections), then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::SchemaDrift => (
             Policy::Operator,
@@ -138,31 +138,31 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         ),
         K::IdentityChanged => (
             Policy::Operator,
-            "point the connection to the server that the migration was started on",
+            "point the connection to the server that the migration was started on, then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::PlanChanged => (
             Policy::Operator,
-            "restore the plan's rules, or migrate under another name into a fresh destination",
+            "restore the plan's rules and go on with `drover run PLAN`, or migrate under another name into a fresh destination",
         ),
         K::SnapshotLost => (
             Policy::Operator,
-            "set `defaults.consistency: none` in the plan and run it again, or start over under another name with a fresh destination",
+            "set `defaults.consistency: none` in the plan and go on with `drover run PLAN`, or `drover migration resume NAME -f PLAN`; or start over under another name with a fresh destination",
         ),
         K::SourceWritten => (
             Policy::Operator,
-            "stop whoever writes, then migrate under another name into a fresh destination; or accept it: set `defaults.consistency: none` in the plan and run it again",
+            "stop whoever writes, then migrate under another name into a fresh destination; or accept it: set `defaults.consistency: none` in the plan and go on with `drover run PLAN`, or `drover migration resume NAME -f PLAN`",
         ),
         K::TooManyErrors => (
             Policy::Operator,
-            "look at `drover error list --local`, then raise `max_quarantined` in the plan and run it again, or mend the source and migrate under another name into a fresh destination",
+            "look at `drover error group`, mend the rows at the source and try them again with `drover error retry --all`; or raise `max_quarantined` with `drover migration set NAME max_quarantined=1%`; then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
         K::RowRefused => (
             Policy::Operator,
-            "mend the row at the source under `consistency: none`, or start over under another name with a rule that quarantines it",
+            "mend the row at the source, set `defaults.consistency: none` in the plan and go on with `drover run PLAN`, or `drover migration resume NAME -f PLAN`; or start over under another name with a rule that quarantines it",
         ),
         K::ConstraintBroken => (
             Policy::Operator,
-            "mend or delete the rows in the destination, then run the plan again: only the rebuild is repeated; or migrate under another name into a fresh destination with rules that keep such rows apart",
+            "mend or delete the rows in the destination, then run the plan again (`drover run PLAN`, or `drover migration resume NAME`): only the rebuild is repeated; or migrate under another name into a fresh destination with rules that keep such rows apart",
         ),
         K::UndoConflict => (
             Policy::Operator,
@@ -182,11 +182,11 @@ pub const fn policy(kind: FailureKind) -> (Policy, &'static str) {
         ),
         K::AlreadyRunning => (
             Policy::Operator,
-            "another `drover run` of this migration is alive; watch that one, or end it first",
+            "another `drover run` of this migration is alive; end it first, or steer it: `drover migration pause NAME --local`",
         ),
         K::Internal => (
             Policy::Operator,
-            "this is a fault of Drover's; run the plan again, and report it with the log",
+            "this is a fault of Drover's: report it with the log; then go on: `drover migration resume NAME`, or `drover run PLAN`",
         ),
     }
 }

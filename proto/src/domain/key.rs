@@ -23,6 +23,15 @@ impl KeyValue {
     pub fn to_record_id(&self) -> String {
         record_id(self.0.iter().map(String::as_str))
     }
+
+    /// The key behind a record id, of so many columns; none where it is no such id.
+    pub fn from_record_id(record_id: &str, width: usize) -> Option<Self> {
+        if width == 1 {
+            return Some(Self(vec![record_id.to_owned()]));
+        }
+        let key: Self = serde_json::from_str(record_id).ok()?;
+        (key.0.len() == width).then_some(key)
+    }
 }
 
 /// One text for a whole key: the text itself, or a JSON array for a composite key.
@@ -353,6 +362,24 @@ mod tests {
             "SELECT src.\"order_id\" AS c1, lower(src.\"side\") AS c2 FROM \"public\".\"jaw\" AS src \
              WHERE (src.\"order_id\", src.\"side\") > ('7'::integer, 'O''x'::text) \
              AND (deleted_at is null -- live\n) ORDER BY src.\"order_id\", src.\"side\""
+        );
+    }
+
+    #[test]
+    fn listed_rows_are_read_by_key_and_no_key_reads_none() {
+        let key = |order: &str, side: &str| KeyValue(vec![order.to_owned(), side.to_owned()]);
+        let listed = rule().select_listed(&[key("7", "O'x"), key("8", "U")], &run(), &[]);
+        assert!(
+            listed.contains(
+                "WHERE (src.\"order_id\", src.\"side\") IN (('7'::integer, 'O''x'::text), \
+                 ('8'::integer, 'U'::text)) AND (deleted_at is null -- live\n) ORDER BY"
+            ),
+            "{listed}"
+        );
+        assert!(
+            rule()
+                .select_listed(&[], &run(), &[])
+                .contains("WHERE false AND")
         );
     }
 

@@ -21,6 +21,7 @@ mod reread;
 pub mod rules;
 pub mod sketch;
 pub mod schema_change;
+pub mod settings;
 pub mod state;
 pub mod token;
 pub mod undo;

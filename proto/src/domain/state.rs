@@ -69,6 +69,8 @@ pub enum Reason {
     Clear,
     /// The migration was cancelled: reason `cancelled`, and nothing else leads to it.
     Cancelled,
+    /// It stops its work and is cancelled then: reason `cancelling`.
+    Cancelling,
     /// Why it is blocked and what to do.
     Blocked {
         /// Why.
@@ -80,6 +82,8 @@ pub enum Reason {
 
 /// `activity_reason` of a cancelled migration.
 pub const CANCELLED: &str = "cancelled";
+/// `activity_reason` of one that stops its work because it is to be cancelled.
+pub const CANCELLING: &str = "cancelling";
 
 /// A command that does not fit the state, and what fits instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +130,38 @@ impl State {
     }
 }
 
+impl State {
+    /// Verbs of the CLI that lead somewhere from here.
+    pub fn legal(self) -> Vec<&'static str> {
+        const OPERATORS: [(Command, &str); 6] = [
+            (Command::Start, "start"),
+            (Command::Pause, "pause"),
+            (Command::Resume, "resume"),
+            (Command::Cancel, "cancel"),
+            (Command::Rollback, "rollback"),
+            (Command::Finalize, "finalize"),
+        ];
+        let leads_on = |command: &Command| next(self, command).is_ok_and(|it| it.state != self);
+        let mut verbs: Vec<&str> = OPERATORS
+            .iter()
+            .filter(|(command, _)| leads_on(command))
+            .map(|(_, verb)| *verb)
+            .collect();
+        if self.is_at_rest() {
+            verbs.push("delete");
+        }
+        verbs
+    }
+
+    /// Nothing is under way: it can be forgotten.
+    pub const fn is_at_rest(self) -> bool {
+        match self.status {
+            MigrationStatus::Pending | MigrationStatus::Completed | MigrationStatus::Failed => true,
+            MigrationStatus::Running | MigrationStatus::RollingBack => false,
+        }
+    }
+}
+
 impl Command {
     /// The command's verb, as the CLI has it.
     pub const fn verb(&self) -> &'static str {
@@ -162,6 +198,30 @@ pub fn next(state: State, command: &Command) -> Result<Next, Illegal> {
         None => at_rest(state, command),
     }
     .or_else(illegal)
+}
+
+/// As [`next`], where what is asked and what is seen differ: a cancel first stops what is under way, as a pause
+/// does, and the migration is cancelled once nothing can commit any more. `reason` is its `activity_reason`.
+pub fn next_observed(
+    state: State,
+    reason: Option<&str>,
+    command: &Command,
+) -> Result<Next, Illegal> {
+    let may_commit = state
+        .activity
+        .is_some_and(|activity| activity != Activity::Paused);
+    match command {
+        Command::Cancel if may_commit => {
+            next(state, command)?;
+            let stopping = next(state, &Command::Pause)?;
+            Ok(Next {
+                reason: Reason::Cancelling,
+                ..stopping
+            })
+        }
+        Command::Paused if reason == Some(CANCELLING) => next(state, &Command::Cancel),
+        _ => next(state, command),
+    }
 }
 
 /// Commands to a migration that is pending, completed or failed.

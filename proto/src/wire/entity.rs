@@ -1,6 +1,6 @@
 //! `EntityMigrationStatus` on the wire.
 
-use crate::domain::record::{EntityMigrationStatus, EntityStatus};
+use crate::domain::record::{EntityIntent, EntityMigrationStatus, EntityStatus};
 use crate::pb;
 
 use super::{WireError, read_time, read_uuid, required, wire_enum, write_time};
@@ -10,6 +10,13 @@ wire_enum!(
     pb::EntityStatus,
     read_entity_status,
     [Pending, Running, Completed, Failed, Skipped]
+);
+
+wire_enum!(
+    EntityIntent,
+    pb::EntityIntent,
+    read_entity_intent,
+    [Paused, Skipped]
 );
 
 /// The status behind a number; `field` names where it stands.
@@ -33,6 +40,10 @@ impl TryFrom<EntityMigrationStatus> for pb::EntityMigrationStatus {
             dependency_order: record.dependency_order,
             status: pb::EntityStatus::from(record.status).into(),
             blocked_reason: record.blocked_reason,
+            intent: record.intent.map(|one| pb::EntityIntent::from(one).into()),
+            intent_reason: record.intent_reason,
+            intent_by: record.intent_by,
+            intent_reached_at: record.intent_reached_at.map(write_time),
             records_total: record.records_total,
             records_total_exact: record.records_total_exact,
             records_read: record.records_read,
@@ -74,6 +85,16 @@ impl TryFrom<pb::EntityMigrationStatus> for EntityMigrationStatus {
             dependency_order: message.dependency_order,
             status: read_entity_status("EntityMigrationStatus.status", message.status)?,
             blocked_reason: message.blocked_reason,
+            intent: message
+                .intent
+                .map(|one| read_entity_intent("EntityMigrationStatus.intent", one))
+                .transpose()?,
+            intent_reason: message.intent_reason,
+            intent_by: message.intent_by,
+            intent_reached_at: message
+                .intent_reached_at
+                .map(|time| read_time("EntityMigrationStatus.intent_reached_at", time))
+                .transpose()?,
             records_total: message.records_total,
             records_total_exact: message.records_total_exact,
             records_read: message.records_read,

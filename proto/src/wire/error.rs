@@ -20,6 +20,11 @@ wire_enum!(
     ]
 );
 
+/// The type behind a number; `field` names where it stands.
+pub fn error_type(field: &'static str, value: i32) -> Result<ErrorType, WireError> {
+    read_error_type(field, value)
+}
+
 impl TryFrom<MigrationError> for pb::MigrationError {
     type Error = WireError;
 

@@ -9,6 +9,7 @@ mod agent;
 pub mod agent_stream;
 mod batch;
 mod checkpoint;
+mod decision;
 mod entity;
 mod error;
 mod event;
@@ -27,6 +28,7 @@ use prost_types::Timestamp;
 use uuid::Uuid;
 
 pub use entity::entity_status;
+pub use error::error_type;
 use json::{read_json, read_object, write_json, write_object};
 
 /// Port of a controller whose address names none.

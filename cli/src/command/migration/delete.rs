@@ -2,14 +2,18 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use crate::args::{DeleteArgs, GlobalArgs};
+use crate::args::{DeleteArgs, GlobalArgs, GuardArgs};
 use crate::context::Context;
 use crate::exit::Code;
+use crate::here::{self, Here};
 use crate::stop::Stop;
 
 /// Forgets a migration.
 pub async fn run(context: &Context, args: DeleteArgs) -> Result<Code, Stop> {
     let is_asked = is_asked(&context.global, &args, io::stdin().is_terminal())?;
+    if args.local.local {
+        return delete_here(context, args, is_asked).await;
+    }
     let remote = context.remote()?;
     let (migration, _) = remote.migration(&args.name).await?;
     let typed = match is_asked {
@@ -25,6 +29,31 @@ pub async fn run(context: &Context, args: DeleteArgs) -> Result<Code, Stop> {
     context.say(format!(
         "{} is forgotten; what is at the destination stays there",
         migration.name
+    ));
+    Ok(Code::Done)
+}
+
+/// Without a controller.
+async fn delete_here(context: &Context, args: DeleteArgs, is_asked: bool) -> Result<Code, Stop> {
+    let here = Here::find(context, &args.local, &args.name).await?;
+    let name = here.migration.name.clone();
+    let typed = match is_asked {
+        true => ask(context, &name).await?,
+        false => args.confirm.unwrap_or_default(),
+    };
+    if typed != name {
+        return Err(not_confirmed(format!(
+            "`{typed}` is not the migration's name: nothing was deleted"
+        )));
+    }
+    let call = here::call(context, "delete", &[&name]);
+    let target = here.target(&GuardArgs {
+        etag: Some(here.migration.etag()),
+    });
+    let deleted = here.store.delete_once(&call, &target).await;
+    deleted.map_err(|error| here::stop(&error))?;
+    context.say(format!(
+        "{name} is forgotten; what is at the destination stays there"
     ));
     Ok(Code::Done)
 }

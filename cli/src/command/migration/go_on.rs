@@ -1,15 +1,17 @@
-//! `drover migration start`, `pause` and `resume`.
+//! `drover migration start` and `resume`.
 
 use std::path::Path;
 
-use proto::domain::record::{Activity, MigrationOrchestration};
+use proto::domain::record::Activity;
+use proto::domain::state::Command;
 
-use crate::args::{GoOnArgs, PatienceArgs, PauseArgs, ResumeArgs, WantedState};
+use super::stop::reach;
+use crate::args::{GoOnArgs, GuardArgs, ResumeArgs, WantedState};
 use crate::command::file;
-use crate::command::follow::{self, Goal, Painter};
 use crate::context::Context;
 use crate::exit::Code;
-use crate::remote::{GoOn, Remote};
+use crate::here::{self, Here};
+use crate::remote::GoOn;
 use crate::stop::Stop;
 
 /// Starts a migration.
@@ -20,51 +22,42 @@ pub async fn start(context: &Context, args: GoOnArgs) -> Result<Code, Stop> {
     Ok(Code::Done)
 }
 
-/// Asks for a pause, and waits until it is one.
-pub async fn pause(context: &Context, args: PauseArgs) -> Result<Code, Stop> {
-    let remote = context.remote()?;
-    let migration = remote.pause(&args.name, &args.reason).await?;
-    if args.wait {
-        context.say("pausing: agents finish the batches in hand");
-        return reach(
-            context,
-            &remote,
-            &migration,
-            (Activity::Paused, args.patience),
-        )
-        .await;
-    }
-    context.show(&migration)
-}
-
 /// Lets a migration go on.
 pub async fn resume(context: &Context, args: ResumeArgs) -> Result<Code, Stop> {
+    if args.local.local {
+        return resume_here(context, &args).await;
+    }
     let remote = context.remote()?;
     let migration = remote.resume(go_on(args.go_on)?).await?;
-    if args.wait {
-        return reach(
-            context,
-            &remote,
-            &migration,
-            (Activity::Running, args.patience),
-        )
-        .await;
-    }
-    context.show(&migration)
+    let goal = WantedState::Activity(Activity::Running);
+    reach(
+        context,
+        &remote,
+        &migration,
+        (goal, args.wait, args.patience),
+    )
+    .await
 }
 
-/// Waits until a migration is where a command wants it, and shows it.
-async fn reach(
-    context: &Context,
-    remote: &Remote,
-    migration: &MigrationOrchestration,
-    (activity, patience): (Activity, PatienceArgs),
-) -> Result<Code, Stop> {
-    let goal = Goal::State(WantedState::Activity(activity));
-    let watch = remote.watch(migration.id.to_string());
-    let mut painter = Painter::quiet(context);
-    let end = follow::follow(context, watch, goal, (&mut painter, patience.wait_timeout)).await?;
-    context.show(&end.migration)
+/// Without a controller a plan goes on by being run, unless a process runs it already.
+async fn resume_here(context: &Context, args: &ResumeArgs) -> Result<Code, Stop> {
+    if args.go_on.file.is_some() {
+        return Err(Stop::usage(
+            "an edited plan takes effect with `drover run PLAN`",
+        ));
+    }
+    let here = Here::find(context, &args.local, &args.go_on.name).await?;
+    let call = here::call(context, "resume", &[&here.migration.name]);
+    let target = here.target(&GuardArgs::default());
+    let after = here
+        .store
+        .command_once(&call, &target, &Command::Resume, None)
+        .await;
+    let after = after.map_err(|error| here::stop(&error))?;
+    if !here.is_run().await? {
+        context.say("next: drover run PLAN");
+    }
+    context.show(&after)
 }
 
 fn go_on(args: GoOnArgs) -> Result<GoOn, Stop> {

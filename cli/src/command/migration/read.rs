@@ -1,5 +1,6 @@
 //! `drover migration get` and `drover migration list`.
 
+use controller::advice::{Subject, next_steps};
 use proto::runtime::clock;
 use serde::Serialize;
 
@@ -36,6 +37,11 @@ pub async fn get(context: &Context, args: &GetArgs) -> Result<Code, Stop> {
         migration,
         entities,
     };
+    advise(context, report, next_steps)
+}
+
+/// Prints a migration and what can be done next.
+fn advise(context: &Context, report: Report, next_steps: Vec<String>) -> Result<Code, Stop> {
     match context.output.is_json() {
         false => {
             print(context, &report)?;
@@ -59,12 +65,21 @@ async fn get_local(context: &Context, args: &GetArgs) -> Result<Code, Stop> {
         .entities(found.migration.id)
         .await
         .map_err(|error| local::read_failed(&error))?;
+    let read = |error| local::read_failed(&error);
+    let id = found.migration.id;
+    let subject = Subject {
+        migration: &found.migration,
+        entities: &entities,
+        open_errors: found.store.open_errors(id).await.map_err(read)?,
+        open_retries: found.store.retries(id, None).await.map_err(read)?.len(),
+        is_local: true,
+    };
+    let steps = next_steps(&subject);
     let report = Report {
         migration: found.migration,
         entities,
     };
-    print(context, &report)?;
-    Ok(Code::Done)
+    advise(context, report, steps)
 }
 
 /// Prints a migration with its entities.

@@ -3,6 +3,8 @@
 mod agent;
 mod batch;
 mod checkpoint;
+pub mod csv;
+mod decision;
 pub mod entity;
 mod error;
 mod mapping;

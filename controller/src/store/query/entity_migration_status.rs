@@ -5,10 +5,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::parsed;
+use super::{parsed, parsed_option};
 
 const COLUMNS: &str = "id, migration_id, legacy_entity_mapping_id, entity, entity_name, \
      target_entity, entity_type, entity_hash, dependency_order, status::text, blocked_reason, \
+     intent, intent_reason, intent_by, intent_reached_at, \
      records_total, records_total_exact, records_read, records_processed, records_failed, \
      records_held, records_skipped, records_filtered, records_written, max_quarantined, \
      started_at, completed_at, last_processed_id, last_batch_number, batch_size, \
@@ -53,7 +54,8 @@ pub async fn upsert(
              entity_type = excluded.entity_type,
              entity_hash = excluded.entity_hash,
              dependency_order = excluded.dependency_order,
-             status = case when e.status in ('pending', 'skipped')
+             status = case when e.intent = 'skipped' then e.status
+                           when e.status in ('pending', 'skipped') and e.records_read = 0
                            then excluded.status else e.status end,
              batch_size = excluded.batch_size,
              max_quarantined = excluded.max_quarantined",
@@ -353,6 +355,10 @@ fn record(row: &PgRow) -> Result<EntityMigrationStatus, sqlx::Error> {
         dependency_order: row.try_get("dependency_order")?,
         status: parsed(row, "status")?,
         blocked_reason: row.try_get("blocked_reason")?,
+        intent: parsed_option(row, "intent")?,
+        intent_reason: row.try_get("intent_reason")?,
+        intent_by: row.try_get("intent_by")?,
+        intent_reached_at: row.try_get("intent_reached_at")?,
         records_total: row.try_get("records_total")?,
         records_total_exact: row.try_get("records_total_exact")?,
         records_read: row.try_get("records_read")?,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::parsed;
 
-const COLUMNS: &str = "id, migration_id, entity_status_id, batch_id, entity, error_type::text, \
+pub(super) const COLUMNS: &str = "id, migration_id, entity_status_id, batch_id, entity, error_type::text, \
      error_code, error_message, source_record_id, source_data, context, stack_trace, occurred_at, \
      is_resolved, resolution_notes, partition_id, attempt, seq, ordinal";
 
@@ -154,33 +154,6 @@ pub async fn insert_fault(
     .await
 }
 
-/// A migration's errors, oldest first, behind the one with id `after`.
-pub async fn list(
-    conn: &mut PgConnection,
-    migration_id: Uuid,
-    entity: Option<&str>,
-    limit: i64,
-    after: Option<Uuid>,
-) -> Result<Vec<MigrationError>, sqlx::Error> {
-    let sql = format!(
-        "select {COLUMNS} from migration_error m
-         where m.migration_id = $1 and ($2::text is null or m.entity = $2)
-           and ($4::uuid is null
-                or (m.occurred_at, m.id)
-                   > (select a.occurred_at, a.id from migration_error a
-                      where a.id = $4 and a.migration_id = $1))
-         order by m.occurred_at, m.id limit $3"
-    );
-    let rows = sqlx::query(&sql)
-        .bind(migration_id)
-        .bind(entity)
-        .bind(limit)
-        .bind(after)
-        .fetch_all(conn)
-        .await?;
-    rows.iter().map(record).collect()
-}
-
 /// Those whose id is this or begins with it (4 characters or more), of one migration or of all; at most 20.
 pub async fn find(
     conn: &mut PgConnection,
@@ -208,7 +181,7 @@ pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<MigrationEr
     row.as_ref().map(record).transpose()
 }
 
-fn record(row: &PgRow) -> Result<MigrationError, sqlx::Error> {
+pub(super) fn record(row: &PgRow) -> Result<MigrationError, sqlx::Error> {
     Ok(MigrationError {
         id: row.try_get("id")?,
         migration_id: row.try_get("migration_id")?,

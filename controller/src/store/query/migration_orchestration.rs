@@ -2,7 +2,7 @@
 
 use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::record::{MigrationOrchestration, MigrationType};
-use proto::domain::state::{CANCELLED, Next, Reason};
+use proto::domain::state::{CANCELLED, CANCELLING, Next, Reason};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -201,6 +201,7 @@ pub async fn set_state(conn: &mut PgConnection, id: Uuid, next: &Next) -> Result
         Reason::Keep => (true, None, None),
         Reason::Clear => (false, None, None),
         Reason::Cancelled => (false, Some(CANCELLED), None),
+        Reason::Cancelling => (false, Some(CANCELLING), None),
         Reason::Blocked { reason, hint } => (false, Some(reason.as_str()), Some(hint.as_str())),
     };
     sqlx::query(
@@ -229,6 +230,59 @@ pub async fn set_state(conn: &mut PgConnection, id: Uuid, next: &Next) -> Result
     Ok(())
 }
 
+/// How long agents may take to give partitions back before a pause or a cancel; none: the default.
+pub async fn set_drain(
+    conn: &mut PgConnection,
+    id: Uuid,
+    seconds: Option<i32>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update migration_orchestration set drain_seconds = $2 where id = $1")
+        .bind(id)
+        .bind(seconds)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// As it was set last.
+pub async fn drain(conn: &mut PgConnection, id: Uuid) -> Result<Option<i32>, sqlx::Error> {
+    let found: Option<Option<i32>> =
+        sqlx::query_scalar("select drain_seconds from migration_orchestration where id = $1")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(found.flatten())
+}
+
+/// Notes a command that changes no state of the migration itself: its etag changes all the same.
+pub async fn count_command(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_orchestration set command_count = command_count + 1 where id = $1",
+    )
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the settings that operators changed while it runs.
+pub async fn set_overrides(
+    conn: &mut PgConnection,
+    id: Uuid,
+    overrides: &Value,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_orchestration set
+             configuration = configuration || jsonb_build_object('overrides', $2::jsonb)
+         where id = $1",
+    )
+    .bind(id)
+    .bind(overrides)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Lets the migration run another plan file from now on.
 pub async fn set_plan(
     conn: &mut PgConnection,
@@ -238,7 +292,9 @@ pub async fn set_plan(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update migration_orchestration set plan_id = $2,
-             configuration = $3 || jsonb_strip_nulls(jsonb_build_object($4::text, configuration -> $4)) where id = $1",
+             configuration = $3 || jsonb_strip_nulls(jsonb_build_object(
+                 $4::text, configuration -> $4, 'overrides', configuration -> 'overrides'))
+         where id = $1",
     )
     .bind(id)
     .bind(plan_id)

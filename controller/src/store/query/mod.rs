@@ -6,8 +6,10 @@
 pub mod batch_processing_status;
 pub mod command;
 pub mod data_validation_result;
+pub mod entity_intent;
 pub mod entity_migration_status;
 pub mod era;
+pub mod error_filter;
 pub mod leader_epoch;
 pub mod legacy_entity_mapping;
 pub mod migration_checkpoint;
@@ -17,6 +19,7 @@ pub mod outbox;
 pub mod partition_progress;
 pub mod plan;
 pub mod rollback;
+pub mod retry;
 pub mod schema_change_operation;
 pub mod validation_run;
 pub mod validation_unit;

@@ -19,12 +19,15 @@ use super::compiled::{CompiledPlan, Consistency};
 use super::failure::{Failure, FailureKind};
 use super::key::{KeyRange, KeyValue};
 
-pub use query::{Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall};
+pub use query::{
+    Connections, NewPartition, PrepareOrder, Query, QueryAnswer, QueryCall, Resolved, Retried,
+    RetriedFate, RetryOrder,
+};
+pub use schema::{SchemaAnswer, SchemaQuery};
 pub use validate::{
     Ask, CheckOutcome, Comparison, Finding, FindingCounts, FindingKind, Sketched, Survey, Suspect,
     ValidateAnswer, ValidateQuestion,
 };
-pub use schema::{SchemaAnswer, SchemaQuery};
 
 /// Which end of the migration a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -348,6 +351,9 @@ pub struct PartitionState {
     pub cursor: Option<KeyValue>,
     /// No row is left.
     pub is_done: bool,
+    /// Nobody may write it: its entity was skipped.
+    #[serde(default)]
+    pub is_closed: bool,
     /// Highest token.
     pub token: i64,
     /// Totals.

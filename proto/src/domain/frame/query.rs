@@ -157,6 +157,18 @@ pub enum Query {
     Undo(Box<UndoOrder>),
     /// Removes everything of Drover's from the destination, once no migration needs it.
     Uninstall,
+    /// Reads rows that failed again, by key and as the source is now, and writes those that are good.
+    Retry(Box<RetryOrder>),
+    /// Closes the partitions of an entity that are not done, so that nothing of it commits any more and the
+    /// run can end without it; or opens them again.
+    CloseEntity {
+        /// The entity.
+        entity: String,
+        /// Attempt.
+        attempt: i32,
+        /// Open again instead.
+        is_open: bool,
+    },
     /// The new id of a legacy row.
     LookupMapping {
         /// The migration.
@@ -209,6 +221,72 @@ pub struct NewPartition {
     pub entity_hash: String,
 }
 
+/// Rows that failed and are to be tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryOrder {
+    /// The entity.
+    pub entity: String,
+    /// Partition of the retry.
+    pub partition_id: Uuid,
+    /// Its number, -2 or lower.
+    pub number: i32,
+    /// Token for it.
+    pub token: i64,
+    /// Record ids of the rows.
+    pub keys: Vec<String>,
+    /// Try them now; else their partition is stored only, so that it can be sealed.
+    pub is_work: bool,
+}
+
+/// What came of a retry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retried {
+    /// The batches it made.
+    pub batches: Vec<BatchReport>,
+    /// The errors that stand no more as they were.
+    pub resolved: Vec<Resolved>,
+}
+
+/// An error that was tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The error.
+    pub error_id: Uuid,
+    /// Key of its row.
+    pub source_record_id: String,
+    /// What became of the row.
+    pub fate: RetriedFate,
+}
+
+/// What became of a row that was tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetriedFate {
+    /// It is at the destination now.
+    Written,
+    /// It failed again: another error tells why.
+    Superseded,
+    /// It is no longer at the source, or `where` leaves it out.
+    Gone,
+}
+
+impl RetriedFate {
+    /// Its text in the destination.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Superseded => "superseded",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The fate of that text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Written, Self::Superseded, Self::Gone];
+        all.into_iter().find(|fate| fate.as_str() == text)
+    }
+}
+
 /// Answers, variant by variant as in [`Query`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -257,6 +335,8 @@ pub enum QueryAnswer {
         /// Their names.
         needed_by: Vec<String>,
     },
+    /// To `Retry`.
+    Retried(Box<Retried>),
     /// To `LookupMapping` and `ReverseMapping`.
     Mappings(Vec<MigrationMapping>),
     /// To `Validate`.

@@ -22,6 +22,16 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// What an operator wishes of one entity. Stored; set and taken back by commands. A restart heeds it.
+    pub enum EntityIntent {
+        /// Nothing of it is handed out.
+        Paused = "paused",
+        /// It is left out; others go on without it.
+        Skipped = "skipped",
+    }
+}
+
 /// Progress of one entity. Always: `records_read` = `records_processed` + `records_failed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EntityMigrationStatus {
@@ -47,6 +57,14 @@ pub struct EntityMigrationStatus {
     pub status: EntityStatus,
     /// Why it alone stands still. Beside the data model.
     pub blocked_reason: Option<String>,
+    /// What an operator wishes of it. Beside the data model.
+    pub intent: Option<EntityIntent>,
+    /// Why, in the operator's words. Beside the data model.
+    pub intent_reason: Option<String>,
+    /// Who wished it. Beside the data model.
+    pub intent_by: Option<String>,
+    /// Since when nothing of it can commit any more because of that. Beside the data model.
+    pub intent_reached_at: Option<DateTime<Utc>>,
     /// Rows of the source in scope; an estimate until `records_total_exact`.
     pub records_total: i64,
     /// `records_total` was counted. Beside the data model.

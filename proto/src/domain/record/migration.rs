@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::text_enum;
+use crate::domain::state::State;
 
 text_enum! {
     /// What a migration is for.
@@ -102,6 +103,15 @@ pub struct MigrationOrchestration {
 }
 
 impl MigrationOrchestration {
+    /// Where it stands, as far as commands care.
+    pub const fn state(&self) -> State {
+        State {
+            status: self.status,
+            activity: self.activity,
+            is_finalized: self.finalized_at.is_some(),
+        }
+    }
+
     /// Changes whenever the migration is commanded or edited, never with mere progress: a command that
     /// names an older one is refused.
     pub fn etag(&self) -> String {

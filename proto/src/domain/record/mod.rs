@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod batch;
 pub mod checkpoint;
+pub mod decision;
 pub mod entity;
 pub mod error;
 pub mod event;
@@ -21,7 +22,8 @@ pub mod validation_run;
 pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
 pub use checkpoint::{CheckpointType, MigrationCheckpoint};
-pub use entity::{EntityMigrationStatus, EntityStatus};
+pub use decision::{ErrorGroup, RetryProgress, RetryState};
+pub use entity::{EntityIntent, EntityMigrationStatus, EntityStatus};
 pub use error::{ErrorType, MigrationError};
 pub use event::{Event, EventData, WHOLE_MIGRATION};
 pub use mapping::MigrationMapping;

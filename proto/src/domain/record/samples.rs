@@ -175,6 +175,7 @@ pub(crate) fn entity_migration_status() -> Value {
         "id": ID, "migration_id": ID, "legacy_entity_mapping_id": ID, "entity": "offices",
         "entity_name": "dispatch_office", "target_entity": "offices", "entity_type": "office",
         "entity_hash": "h", "dependency_order": 1, "status": "skipped", "blocked_reason": null,
+        "intent": "skipped", "intent_reason": "r", "intent_by": "ann", "intent_reached_at": AT,
         "records_total": 0, "records_total_exact": false, "records_read": 0,
         "records_processed": 0, "records_failed": 0, "records_held": 0, "records_skipped": 0,
         "records_filtered": 0, "records_written": 0, "max_quarantined": "0.1%",

@@ -176,3 +176,63 @@ fn a_refusal_says_the_state_the_command_and_the_way_out() {
         Err("a migration that is running (paused) cannot start: resume it".to_owned())
     );
 }
+
+#[test]
+fn every_illegal_command_leaves_something_legal_to_name() {
+    for (name, state) in STATES {
+        let legal = state.legal();
+        let refused = commands()
+            .into_iter()
+            .any(|command| next(state, &command).is_err());
+        assert!(!refused || !legal.is_empty(), "{name}");
+        for verb in &legal {
+            let leads_on = match *verb {
+                "delete" => state.is_at_rest(),
+                verb => commands().iter().any(|command| {
+                    (command.verb() == verb || (verb, command) == ("rollback", &Command::Rollback))
+                        && next(state, command).is_ok_and(|it| it.state != state)
+                }),
+            };
+            assert!(leads_on, "{name} {verb}");
+        }
+    }
+    assert_eq!(named("completed!").legal(), ["delete"]);
+    assert_eq!(
+        named("running/blocked").legal(),
+        ["pause", "resume", "cancel", "rollback"]
+    );
+}
+
+#[test]
+fn a_cancel_stops_what_is_under_way_before_the_migration_is_cancelled() {
+    for name in ["running", "running/pausing", "running/blocked"] {
+        let stopping = next_observed(named(name), None, &Command::Cancel).unwrap();
+        assert_eq!(stopping.state, named("running/pausing"), "{name}");
+        assert_eq!(stopping.reason, Reason::Cancelling);
+        let ended = next_observed(stopping.state, Some(CANCELLING), &Command::Paused).unwrap();
+        assert_eq!(ended.state, named("failed"));
+        assert_eq!(ended.reason, Reason::Cancelled);
+        // Whoever changes their mind before that goes on.
+        let resumed = next_observed(stopping.state, Some(CANCELLING), &Command::Resume).unwrap();
+        assert_eq!(
+            (resumed.state, resumed.reason),
+            (named("running"), Reason::Clear)
+        );
+    }
+    let at_once = next_observed(named("running/paused"), None, &Command::Cancel).unwrap();
+    assert_eq!(at_once.state, named("failed"));
+    let paused = next_observed(named("running/pausing"), None, &Command::Paused).unwrap();
+    assert_eq!(paused.state, named("running/paused"));
+    for name in [
+        "undoing",
+        "undoing/blocked",
+        "pending",
+        "completed",
+        "failed!",
+    ] {
+        assert!(
+            next_observed(named(name), None, &Command::Cancel).is_err(),
+            "{name}"
+        );
+    }
+}

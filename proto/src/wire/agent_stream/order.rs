@@ -119,6 +119,8 @@ pub const fn query_name(query: &Query) -> &'static str {
         Query::Seal { .. } => "seal",
         Query::Undo(_) => "undo",
         Query::Uninstall => "uninstall",
+        Query::Retry(_) => "retry",
+        Query::CloseEntity { .. } => "close entity",
         Query::LookupMapping { .. } => "lookup mapping",
         Query::ReverseMapping { .. } => "reverse mapping",
         Query::Validate(_) => "validate",

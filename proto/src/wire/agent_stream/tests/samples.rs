@@ -247,6 +247,19 @@ pub(super) fn queries() -> Vec<Query> {
             },
         })),
         Query::Uninstall,
+        Query::Retry(Box::new(RetryOrder {
+            entity: entity(),
+            partition_id: PARTITION,
+            number: -2,
+            token: 9,
+            keys: vec!["7".to_owned()],
+            is_work: true,
+        })),
+        Query::CloseEntity {
+            entity: entity(),
+            attempt: 1,
+            is_open: false,
+        },
         Query::LookupMapping {
             migration_id: MIGRATION,
             entity: entity(),
@@ -284,6 +297,7 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
             seq: 4,
             cursor: Some(key(&["8"])),
             is_done: false,
+            is_closed: true,
             token: 3,
             totals: Counts::default(),
         }],
@@ -318,6 +332,14 @@ pub(super) fn answers() -> Vec<QueryAnswer> {
         QueryAnswer::Uninstalled {
             needed_by: vec!["clinic".to_owned()],
         },
+        QueryAnswer::Retried(Box::new(Retried {
+            batches: vec![report(vec![row_error(1)])],
+            resolved: vec![Resolved {
+                error_id: PARTITION,
+                source_record_id: "7".to_owned(),
+                fate: RetriedFate::Superseded,
+            }],
+        })),
         QueryAnswer::Mappings(vec![
             serde_json::from_value(migration_mapping()).expect("the sample is a record"),
         ]),
