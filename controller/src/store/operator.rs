@@ -404,7 +404,7 @@ async fn add_retries(
         for (at, keys) in (1..).zip(keys.chunks(RETRIED_TOGETHER)) {
             let number = lowest - at;
             made.push(Retry {
-                retry_id: crate::partition::partition_id(id, attempt, &entity, number),
+                retry_id: crate::partition::partition_id(id, (attempt, 0), &entity, number),
                 migration_id: id,
                 entity: entity.clone(),
                 attempt,

@@ -29,7 +29,7 @@ pub use target::{Warning, WriteColumn};
 pub use warnings::in_short;
 
 /// Version of what a compiled entity means; raise it when the same value would write other bytes.
-pub const CODEC_VERSION: u32 = 4;
+pub const CODEC_VERSION: u32 = 5;
 
 /// A whole migration, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
