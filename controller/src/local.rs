@@ -15,6 +15,7 @@ use crate::fleet::{AgentLink, Fleet};
 use crate::manager::Realm;
 use crate::progress::ProgressView;
 use crate::reconcile::Wish;
+use crate::schema::SchemaJobs;
 use crate::store::Store;
 use crate::tend::{Tended, tend, tend_retries};
 
@@ -52,6 +53,7 @@ pub async fn bring_about(
         leadership,
         times: LeaseTimes::default(),
         poke: Arc::new(Notify::new()),
+        schema: SchemaJobs::default(),
     };
     let is_stopping = migration.activity == Some(Activity::Pausing);
     let first = if is_stopping { Wish::Pause } else { Wish::Run };

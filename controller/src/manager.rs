@@ -229,8 +229,10 @@ impl<L: LeaseStore> Manager<L> {
             info!(migration_id = %id, name = %migration.name, "rows are tried again");
             let (wish, wishes) = watch::channel(Wish::Run);
             let (show, view) = watch::channel(ProgressView::default());
+            let status = migration.status;
             let tending = tend_retries(self.realm.clone(), migration, (wishes, show));
             let run = Run {
+                status,
                 wish,
                 view,
                 task: tokio::spawn(tending),

@@ -104,7 +104,7 @@ impl Again<'_> {
     ) -> Result<Vec<Bytes>, sqlx::Error> {
         let more = more_fields(self.entity, presence);
         let read = &self.entity.compiled.read;
-        let select = read.select_listed(keys, &self.run.constants, &more);
+        let select = read.select_keyed(keys, &self.run.constants, &more);
         let copy = format!("copy ({select}\n) to stdout (format binary)");
         let mut stream = connection.copy_out_raw(&copy).in_time(READ).await?;
         let mut patience = Patience::new(READ);

@@ -66,6 +66,7 @@ impl From<CommandError> for RunError {
             | CommandError::Ambiguous { .. }
             | CommandError::NotConfirmed { .. }
             | CommandError::NoEntity { .. }
+            | CommandError::NoError { .. }
             | CommandError::StillNeeded { .. } => {
                 Self::Failed(Failure::new(FailureKind::PlanChanged, error.to_string()))
             }

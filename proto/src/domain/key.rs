@@ -366,24 +366,6 @@ mod tests {
     }
 
     #[test]
-    fn listed_rows_are_read_by_key_and_no_key_reads_none() {
-        let key = |order: &str, side: &str| KeyValue(vec![order.to_owned(), side.to_owned()]);
-        let listed = rule().select_listed(&[key("7", "O'x"), key("8", "U")], &run(), &[]);
-        assert!(
-            listed.contains(
-                "WHERE (src.\"order_id\", src.\"side\") IN (('7'::integer, 'O''x'::text), \
-                 ('8'::integer, 'U'::text)) AND (deleted_at is null -- live\n) ORDER BY"
-            ),
-            "{listed}"
-        );
-        assert!(
-            rule()
-                .select_listed(&[], &run(), &[])
-                .contains("WHERE false AND")
-        );
-    }
-
-    #[test]
     fn composite_keys_read_as_json_arrays() {
         assert_eq!(
             KeyValue(vec!["7".into(), "a\"b".into()]).to_record_id(),
