@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use proto::domain::failure::{Failure, FailureKind};
 use proto::domain::preflight::{LongTransaction, Prepared, ReplicaFacts, ServerFacts};
-use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
+use sqlx::{FromRow, Row as _};
 
-use crate::connect::{Purpose, open, run_sql};
+use crate::connect::{Purpose, fetch_sql, open, run_sql};
 use crate::failure::During;
 use crate::pool::Server;
 
@@ -132,10 +132,12 @@ pub async fn keeps_session(
     Ok(again == (mark, pid) && pid != of_other)
 }
 
+/// By the simple protocol: a pooler takes prepared statements amiss, or hides behind its own.
 async fn look(connection: &mut PgConnection) -> Result<(Option<String>, i32), sqlx::Error> {
-    sqlx::query_as("select current_setting('drover.mark', true), pg_backend_pid()")
-        .fetch_one(connection)
-        .await
+    let sql = "select current_setting('drover.mark', true), pg_backend_pid()";
+    let rows = fetch_sql(connection, sql).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Adds what others do at the server: transactions that last, prepared ones, replay.

@@ -104,7 +104,7 @@ fn destination(plan: &CompiledPlan, facts: &Facts, role: &str) -> String {
          grant connect, create, temporary on database {database} to {role};"
     );
     let mut statements: BTreeSet<(u8, String)> = BTreeSet::new();
-    let mut owned = BTreeSet::new();
+    let (mut owned, mut referred) = (BTreeSet::new(), BTreeSet::new());
     let mut is_bound = false;
     for entity in active(plan) {
         let Some(table) = facts.write(&entity.destination) else {
@@ -132,8 +132,7 @@ fn destination(plan: &CompiledPlan, facts: &Facts, role: &str) -> String {
         }
         is_bound |= table.is_forced || (table.has_rls && !is_owner);
         for target in keys_put_back(plan, entity, table) {
-            let target = target.table.quoted();
-            statements.insert((2, format!("grant references on {target} to {role};")));
+            referred.insert(target.table.quoted());
         }
         for sequence in moved_sequences(entity, table) {
             let sequence = sequence.sequence.quoted();
@@ -142,6 +141,12 @@ fn destination(plan: &CompiledPlan, facts: &Facts, role: &str) -> String {
                 let grant = format!("grant select, update on sequence {sequence} to {role};");
                 statements.insert((3, grant));
             }
+        }
+    }
+    // An owner may refer to its tables.
+    for target in referred {
+        if !owned.iter().any(|(table, _)| *table == target) {
+            statements.insert((2, format!("grant references on {target} to {role};")));
         }
     }
     for (_, statement) in statements {

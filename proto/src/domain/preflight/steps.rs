@@ -126,16 +126,28 @@ fn dropped(plan: &CompiledPlan, facts: &Facts, entity: &CompiledEntity) -> Optio
     let references = keys_put_back(plan, entity, table).count();
     if is_rebuilt(entity, table.has_rows) {
         return Some(format!(
-            "{} indexes and {references} foreign keys of {} are noted in drover.ddl and dropped",
-            table.indexes, entity.destination
+            "{} and {} of {} are noted in drover.ddl and dropped",
+            counted(table.indexes, "index", "indexes"),
+            foreign_keys(references),
+            entity.destination
         ));
     }
     (references > 0).then(|| {
         format!(
-            "{references} foreign keys of {} whose rows come later are noted and dropped",
+            "{} of {} to rows that come later: noted in drover.ddl and dropped",
+            foreign_keys(references),
             entity.destination
         )
     })
+}
+
+fn foreign_keys(number: usize) -> String {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    counted(number, "foreign key", "foreign keys")
+}
+
+fn counted(number: i64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn loaded(entity: &CompiledEntity) -> String {
