@@ -119,7 +119,11 @@ async fn tend_locked<L: LeaseStore>(
         }
         Ok(Some((ending, mut migration))) => {
             info!(?ending, "a run ended");
+            // Rolled back or cancelled meanwhile: how the run ended no longer matters.
+            let now = realm.store.migration(migration.id).await;
+            let is_same = now.is_ok_and(|now| now.status == migration.status);
             let stored = match migration.status {
+                _ if !is_same => Ok(()),
                 MigrationStatus::RollingBack => {
                     undo::conclude(&realm.store, &mut migration, &ending).await
                 }

@@ -153,15 +153,12 @@ end
 $$;
 
 -- A mapping is active as long as its batch is not undone.
-drop function mapping_lookup(text, text);
-drop view migration_mapping;
-drop view batch_time;
-create view batch_time as
+create or replace view batch_time as
 select p.entity_no, l.xid::xid as xid, min(l.written_at) as written_at, bool_and(l.undone_at is null) as is_active
 from ledger l join partition p using (partition_id)
 group by p.entity_no, l.xid::xid;
 
-create view migration_mapping as
+create or replace view migration_mapping as
 select md5(e.migration_id::text || ':' || e.entity || ':' || m.source_id)::uuid as id,
        e.migration_id,
        e.source_table,
@@ -182,7 +179,7 @@ left join batch_time t on t.entity_no = m.entity_no and t.xid = m.xid;
 comment on view migration_mapping is 'Legacy id to new id, one row per migrated row: MigrationMapping of the data model.';
 comment on view batch_time is 'When each transaction of an entity was committed, and whether it is not undone.';
 
-create function mapping_lookup(p_table text, p_id text) returns setof migration_mapping
+create or replace function mapping_lookup(p_table text, p_id text) returns setof migration_mapping
     language plpgsql stable set search_path = drover, pg_catalog as
 $$
 declare

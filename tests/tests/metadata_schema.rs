@@ -305,6 +305,21 @@ const MIGRATION: &[Case] = &[
         Rule("orchestration_progress_rollback"),
     ),
     (
+        "some entities are undone, the others stay: paused at once, with less progress",
+        "update migration_orchestration set progress_percentage = 50; update migration_orchestration set status = 'rolling_back'; update migration_orchestration set status = 'running', activity = 'paused', progress_percentage = 0",
+        Fine,
+    ),
+    (
+        "more progress after some entities are undone",
+        "update migration_orchestration set progress_percentage = 50; update migration_orchestration set status = 'rolling_back'; update migration_orchestration set status = 'running', activity = 'paused', progress_percentage = 60",
+        Rule("orchestration_progress_rollback"),
+    ),
+    (
+        "another attempt after some entities are undone",
+        "update migration_orchestration set status = 'rolling_back'; update migration_orchestration set status = 'running', activity = 'paused', attempt = 2",
+        Rule("orchestration_attempt"),
+    ),
+    (
         "a rollback of a cancelled one",
         "update migration_orchestration set status = 'failed', activity = null, activity_reason = 'cancelled'; update migration_orchestration set status = 'rolling_back', activity = 'running', activity_reason = null",
         Fine,

@@ -124,7 +124,7 @@ async fn a_paused_migration_is_rolled_back_and_the_rollback_pauses_too() -> Resu
     let dry = cluster
         .json(&["migration", "rollback", "demo-clinic", "--dry-run"])
         .await?;
-    let told: i64 = dry
+    let told: i64 = dry["items"]
         .as_array()
         .into_iter()
         .flatten()

@@ -38,7 +38,7 @@ pub async fn state(database: &TestDatabase) -> Result<Vec<String>> {
              join pg_class t on t.oid = i.indrelid join pg_namespace n on n.oid = t.relnamespace where {foreign} order by 1"
         ),
         format!(
-            "select 'trigger ' || pg_get_triggerdef(g.oid) || ' ' || g.tgenabled from pg_trigger g \
+            "select 'trigger ' || pg_get_triggerdef(g.oid) || ' ' || g.tgenabled::text from pg_trigger g \
              join pg_class t on t.oid = g.tgrelid join pg_namespace n on n.oid = t.relnamespace where not g.tgisinternal and {foreign} order by 1"
         ),
         "select 'sequence ' || schemaname || '.' || sequencename || ' ' || coalesce(last_value::text, 'not called') \
@@ -110,7 +110,7 @@ pub async fn effects(env: &[(String, String)], name: &str) -> Result<Vec<(String
     let outcome = drover::run(&args, env).await?;
     ensure!(outcome.code == Some(0), "{}", outcome.stderr);
     let json = outcome.json();
-    let list = json.as_array().cloned().unwrap_or_default();
+    let list = json["items"].as_array().cloned().unwrap_or_default();
     ensure!(!list.is_empty(), "{json}");
     let number = |value: &serde_json::Value| value.as_i64().unwrap_or(-1);
     Ok(list

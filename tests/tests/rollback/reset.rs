@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use drover_tests::clinic::Clinic;
 use drover_tests::drover;
+use drover_tests::pair::Pair;
 
 use super::{must_be, state};
 
@@ -62,4 +63,41 @@ async fn a_reset_entity_is_copied_again_and_the_others_stay() -> Result<()> {
     ensure!(found == made, "{found:?}\n{made:?}");
     super::roll_back(&env, ("demo-clinic", 0), &[]).await?;
     must_be(&state(&clinic.app).await?, &before)
+}
+
+#[tokio::test]
+async fn what_is_undone_may_come_back_by_other_rules() -> Result<()> {
+    let pair = Pair::new(
+        "create table item (id int primary key, name text); insert into item select n, 'n' || n from generate_series(1, 30) n",
+        "create table items (id uuid primary key, name text)",
+    )
+    .await?;
+    let plan = |version: u32, steps: &str| {
+        format!(
+            "entities:
+- entity: items
+  source_entity: item
+  destination_entity: items
+  entity_type: item
+  version: \"{version}\"
+  transformation_rules: {{name: [{{col: name}}{steps}]}}
+"
+        )
+    };
+    let names = "select count(distinct name) from items where name ~ '^N'";
+    pair.must_end(&plan(1, ""), 0).await?;
+    pair.must_end(&plan(2, ", upper"), 4).await?;
+    super::roll_back(&pair.env(), ("pair", 0), &[]).await?;
+    pair.must_end(&plan(2, ", upper"), 0).await?;
+    ensure!(pair.app.number(names).await? == 30);
+    super::roll_back(&pair.env(), ("pair", 0), &["--entities", "items"]).await?;
+    ensure!(pair.app.number("select count(*) from items").await? == 0);
+    pair.must_end(&plan(3, ""), 0).await?;
+    ensure!(
+        pair.app
+            .number("select count(*) from items where name ~ '^n'")
+            .await?
+            == 30
+    );
+    Ok(())
 }

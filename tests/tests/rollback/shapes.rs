@@ -167,3 +167,45 @@ async fn cycles_join_tables_arrays_and_sequences_are_as_they_were() -> Result<()
     roll_back(&pair.env(), ("pair", 0), &[]).await?;
     must_be(&state(&pair.app).await?, &before)
 }
+
+#[tokio::test]
+async fn after_the_seal_nothing_of_an_earlier_token_writes_or_undoes() -> Result<()> {
+    let pair = Pair::new(LEGACY, APP).await?;
+    pair.must_end(&plan("overwrite"), 0).await?;
+    let seal = |token: i64| {
+        format!(
+            "select drover.seal_undo(migration_id, 1, '{{items}}', {token}) from drover.migration"
+        )
+    };
+    let token = pair
+        .app
+        .number("select max(token) from drover.partition")
+        .await?;
+    // Somebody with a token as high stands in the way.
+    ensure!(pair.app.number(&seal(token)).await? > 0);
+    ensure!(pair.app.number(&seal(token + 2)).await? == 0);
+    ensure!(pair.app.number(&seal(token + 2)).await? == 0, "again");
+    ensure!(pair.app.number(&seal(token + 1)).await? > 0, "earlier");
+    let hold =
+        |token: i64| format!("select drover.hold_undo(entity_no, 1, {token}) from drover.entity");
+    pair.app.run(&hold(token + 2)).await?;
+    for earlier in [token, token + 1, token + 3] {
+        let refused = pair.app.run(&hold(earlier)).await;
+        ensure!(refused.is_err_and(|error| error.to_string().contains("is fenced")));
+    }
+    let advance = format!(
+        "select drover.advance(partition_id, 1, {token}, holder, seq, cursor, null, entity_hash, 0, 0, 0, 0, 0, 0, \
+             false, 0, false) from drover.partition where number = 0"
+    );
+    let refused = pair.app.run(&advance).await;
+    ensure!(refused.is_err_and(|error| error.to_string().contains("is fenced")));
+    let taken = format!(
+        "select count(*) from drover.partition p, drover.take_over(p.partition_id, 1, {}, gen_random_uuid())",
+        token + 9
+    );
+    ensure!(
+        pair.app.number(&taken).await? == 0,
+        "a partition that is undone was taken over"
+    );
+    Ok(())
+}
