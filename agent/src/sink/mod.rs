@@ -21,4 +21,5 @@ pub mod sequences;
 pub mod settle;
 pub mod stage;
 pub mod state;
+pub mod waiting;
 pub mod write;
