@@ -433,6 +433,16 @@ const ENTITY: &[Case] = &[
         Rule("entity_records_untouched"),
     ),
     (
+        "skipped with its rows",
+        "update entity_migration_status set records_read = 1, records_processed = 1, status = 'skipped', intent = 'skipped', intent_by = 'ann' where id = {e1}; update entity_migration_status set status = 'running' where id = {e1}",
+        Fine,
+    ),
+    (
+        "a wish that nobody wished",
+        "update entity_migration_status set intent_reason = 'why not' where id = {e1}",
+        Rule("entity_intent"),
+    ),
+    (
         "reset",
         "update entity_migration_status set status = 'pending' where id = {e1}; do $$ begin assert (select started_at is null and last_batch_number = 1 from entity_migration_status where entity = 'offices'); end $$",
         Fine,
@@ -981,7 +991,12 @@ const OWN: &[Case] = &[
     (
         "rows taken back by another",
         "update partition_progress set rows_written = -2, rows_failed = 2",
-        Rule("partition_progress_check"),
+        Rule("partition_rows_signs"),
+    ),
+    (
+        "a retry moves rows from failed to written",
+        "insert into partition_progress (partition_id, migration_id, entity, number, rows_written, rows_failed, rows_held) values ({new}, {m}, 'offices', -2, 3, -3, -1)",
+        Fine,
     ),
     (
         "running without a holder",

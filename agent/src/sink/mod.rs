@@ -27,4 +27,5 @@ pub mod state;
 pub mod survey;
 pub mod trial;
 pub mod undo;
+pub mod waiting;
 pub mod write;

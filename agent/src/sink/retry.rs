@@ -18,6 +18,7 @@ use super::matches::know_overrides;
 use super::persist::PartitionWriter;
 use super::sequences::move_sequences;
 use super::settle::settle_retried;
+use super::waiting::still_waiting;
 use crate::batch::Batch;
 use crate::connect::{Purpose, open};
 use crate::failure::During;
@@ -95,6 +96,13 @@ async fn write(
     let mut destination = open(&run.destination, Purpose::Write).await?;
     let keys = keys(entity, order)?;
     let retrying = read_open(&mut destination, entity, (run.order.attempt, &order.keys)).await?;
+    let waiting = still_waiting(
+        &mut destination,
+        run,
+        (&entity.compiled.entity, &retrying.ids()),
+    )
+    .await?;
+    let retrying = retrying.without(&waiting);
     let parents = &entity.compiled.parents;
     let held = take_held_keys(&mut destination, run.order.migration_id, parents).await?;
     know_overrides(run, entity, fence, &mut destination).await?;
@@ -280,6 +288,19 @@ impl Retrying {
     /// Whether the row's error stands.
     pub fn is_open(&self, record_id: &str) -> bool {
         self.open.contains_key(record_id)
+    }
+
+    /// The errors.
+    fn ids(&self) -> Vec<Uuid> {
+        let open = self.open.values().flatten();
+        open.map(|one| one.error_id).collect()
+    }
+
+    /// Leaves rows out: their errors stay as they are.
+    fn without(mut self, waiting: &HashSet<String>) -> Self {
+        self.open
+            .retain(|record_id, _| !waiting.contains(record_id));
+        self
     }
 
     /// Notes the rows of a batch: they are there.

@@ -318,6 +318,21 @@ impl<L: LeaseStore> Reconciler<L> {
         self.judge_again(&known.entity).await
     }
 
+    /// Every row of an entity is there: those that were held by a batch that was under way while their parent was
+    /// tried again are tried, too.
+    pub(super) async fn release_late(&mut self, entity: &str) -> Result<(), Failure> {
+        let retries: Vec<Uuid> = self.operator.retries.keys().copied().collect();
+        if retries.is_empty() {
+            return Ok(());
+        }
+        let id = self.job.migration.id;
+        let released = self.job.store.release_late(id, entity, &retries).await;
+        if released.map_err(|error| error.failure())? > 0 {
+            self.operator.next = Moment::ZERO;
+        }
+        Ok(())
+    }
+
     /// A retry did not work; it is tried again, or given up: that is no reason to stop the run.
     pub(super) async fn retry_failed(
         &mut self,

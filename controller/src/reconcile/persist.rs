@@ -118,7 +118,8 @@ impl<L: LeaseStore> Reconciler<L> {
             .set_entity_total(id, entity, read, true)
             .await;
         total.map_err(|error| error.failure())?;
-        self.set_status(entity, EntityStatus::Completed).await
+        self.set_status(entity, EntityStatus::Completed).await?;
+        self.release_late(entity).await
     }
 
     async fn set_status(&mut self, entity: &str, status: EntityStatus) -> Result<(), Failure> {

@@ -272,6 +272,26 @@ impl Store {
         })
     }
 
+    /// Has rows of an entity tried again that were held while those that they refer to were tried again by these
+    /// retries: how many that are.
+    pub async fn release_late(
+        &self,
+        migration_id: Uuid,
+        entity: &str,
+        retries: &[Uuid],
+    ) -> Result<usize, StoreError> {
+        transact!(self => "release rows that were held meanwhile", |conn| {
+            let id = migration_id;
+            let migration = migration_orchestration::lock(conn, id)
+                .await?
+                .ok_or(StoreError::NoMigration { id })?;
+            let rows = retry::held_late(conn, id, entity, retries).await?;
+            let count = rows.len();
+            add_retries(conn, &migration, (rows, &migration.created_by, None)).await?;
+            Ok(count)
+        })
+    }
+
     /// Notes a failed try of a retry; the last one ends it.
     pub async fn fail_retry(
         &self,

@@ -222,6 +222,34 @@ pub async fn held_children(
     .await
 }
 
+/// Rows of an entity that are held because of rows that were tried again by these retries and have no open error any
+/// more: their batch was under way meanwhile.
+pub async fn held_late(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    entity: &str,
+    retries: &[Uuid],
+) -> Result<Vec<(String, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "select distinct c.entity, c.source_record_id
+         from migration_error c
+         join retry r on r.migration_id = c.migration_id and r.retry_id = any ($3)
+             and r.state = 'done' and r.entity = c.context ->> 'parent_entity'
+             and r.keys ? (c.context ->> 'parent_id')
+         where c.migration_id = $1 and c.entity = $2 and not c.is_resolved
+           and c.error_code = 'DROVER_PARENT_QUARANTINED'
+           and not exists (select from migration_error p
+                           where p.migration_id = $1 and p.entity = r.entity and not p.is_resolved
+                             and p.source_record_id = c.context ->> 'parent_id')
+         order by c.entity, c.source_record_id",
+    )
+    .bind(migration_id)
+    .bind(entity)
+    .bind(retries)
+    .fetch_all(conn)
+    .await
+}
+
 /// Migrations that stand still, completed or blocked, and have retries to be done; oldest first.
 pub async fn migrations(conn: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar(
