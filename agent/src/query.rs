@@ -15,8 +15,8 @@ use crate::connect::{Purpose, open};
 use crate::desk::Desk;
 use crate::pool::Server;
 use crate::sink::{
-    self, inspect, install, ledger, load, lookup, rebuild, retry, schema, seal, settle, state, trial,
-    undo,
+    self, inspect, install, ledger, load, lookup, rebuild, retry, schema, seal, settle, state,
+    trial, undo,
 };
 use crate::source::{catalog, check, frozen, sample, survey};
 use crate::verify;
@@ -102,7 +102,9 @@ impl Desk {
                 let mut connection = open(destination, Purpose::Write).await?;
                 let found = match state::read_state(&mut connection, &name).await {
                     // Installed by an earlier version.
-                    Err(failure) if failure.sqlstate.as_deref() == Some(state::UNDEFINED_COLUMN) => {
+                    Err(failure)
+                        if failure.sqlstate.as_deref() == Some(state::UNDEFINED_COLUMN) =>
+                    {
                         let upgraded = install::open_installed(destination).await?;
                         destination.give_back(Purpose::Build, upgraded).await;
                         state::read_state(&mut connection, &name).await?

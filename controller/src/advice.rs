@@ -82,7 +82,9 @@ pub fn next_steps(subject: &Subject<'_>) -> Vec<String> {
         }
         (MigrationStatus::Completed, _) => {
             errors(&mut steps);
-            steps.push(format!("drover validation start {name} --level full --wait"));
+            steps.push(format!(
+                "drover validation start {name} --level full --wait"
+            ));
             if migration.finalized_at.is_none() {
                 steps.push(rollback(name));
                 steps.push(format!("drover migration finalize {name}"));

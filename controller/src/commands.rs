@@ -11,9 +11,7 @@ use proto::domain::failure::Failure;
 use proto::domain::frame::{DatabaseIdentity, DestinationState};
 use proto::domain::plan::{self, Plan, Problems};
 use proto::domain::preflight::Preflight;
-use proto::domain::record::{
-    EntityMigrationStatus, MigrationOrchestration, MigrationStatus, MigrationType,
-};
+use proto::domain::record::{EntityMigrationStatus, MigrationOrchestration, MigrationStatus};
 use proto::domain::state::Command;
 use proto::lease::LeaseStore;
 use tracing::{Instrument, info_span};

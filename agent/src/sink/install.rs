@@ -164,9 +164,7 @@ pub async fn record_start(
     let tables = new.iter().map(|entity| &entity.destination).zip(had_rows);
     let run = (order.migration_id, order.attempt);
     start_state::record(connection, run, tables.collect()).await?;
-    run_sql(connection, "commit")
-        .await
-        .during(RECORD)
+    run_sql(connection, "commit").await.during(RECORD)
 }
 
 const RECORD: &str = "record the start state";

@@ -112,11 +112,14 @@ fn begin_sql(migration_id: Uuid, partitions: &[NewPartition]) -> String {
 /// Tables that partitions are written to.
 fn tables_of<'a>(partitions: &[NewPartition], known: &'a [Known]) -> HashSet<(&'a str, &'a str)> {
     let names: HashSet<&str> = partitions.iter().map(|it| it.entity.as_str()).collect();
-    let written = known
-        .iter()
-        .filter(|it| names.contains(it.entity.as_str()));
+    let written = known.iter().filter(|it| names.contains(it.entity.as_str()));
     written
-        .map(|it| (it.destination_schema.as_str(), it.destination_table.as_str()))
+        .map(|it| {
+            (
+                it.destination_schema.as_str(),
+                it.destination_table.as_str(),
+            )
+        })
         .collect()
 }
 

@@ -200,10 +200,7 @@ pub async fn read(
     let (row_count, row_hash) = match has_rows {
         false => (0, "0".to_owned()),
         true => {
-            let sql = format!(
-                "select {ROWS}::text from {} t",
-                table.quoted()
-            );
+            let sql = format!("select {ROWS}::text from {} t", table.quoted());
             sqlx::query_as(&sql)
                 .fetch_one(connection)
                 .await

@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::rollback::EntityResetArgs;
 use super::local::LocalArgs;
 use super::migration::{GuardArgs, PatienceArgs};
+use super::rollback::EntityResetArgs;
 use super::wanted::{WantedEntity, limit};
 
 /// How much of a list is shown.

@@ -16,8 +16,8 @@ mod migration;
 mod rollback;
 mod rules;
 mod run;
-mod validation;
 mod schema;
+mod validation;
 mod wanted;
 
 use clap::{Parser, Subcommand};

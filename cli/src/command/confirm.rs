@@ -21,8 +21,7 @@ pub async fn confirmed(
         }
         Asks::Given(given) => given.to_owned(),
         Asks::Terminal => {
-            let question =
-                format!("type the migration's name ({name}); it will be {verb}:");
+            let question = format!("type the migration's name ({name}); it will be {verb}:");
             ask(context, question, format!("nothing was {verb}")).await?
         }
     };

@@ -410,6 +410,10 @@ mod tests {
                 source_max_lag_seconds: None,
             },
             entities: Vec::new(),
+            checks: Vec::new(),
+            has_own_checks: false,
+            is_cleanup: false,
+            schema_changes: Vec::new(),
             warnings: Vec::new(),
         };
         let with = |change: fn(&mut Limits)| {

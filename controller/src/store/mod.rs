@@ -33,8 +33,8 @@ pub use query::legacy_entity_mapping::NewMapping;
 pub use query::outbox::NewEvent;
 pub use query::partition_progress::{PartitionPhase, PartitionProgress, PartitionUpdate};
 pub use query::plan::{NewPlan, StoredPlan};
-pub use query::validation_unit::StoredUnit;
 pub use query::retry::Retry;
+pub use query::validation_unit::StoredUnit;
 pub use tick::{Tick, TickOutcome};
 pub use validation::NewRun;
 

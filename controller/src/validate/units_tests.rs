@@ -183,6 +183,8 @@ fn plan(checks: Vec<CompiledCheck>, has_own_checks: bool) -> CompiledPlan {
         entities: Vec::new(),
         checks,
         has_own_checks,
+        is_cleanup: false,
+        schema_changes: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -11,9 +11,9 @@ mod mapping;
 mod migration;
 mod planned;
 mod rules;
+mod schema;
 pub mod undo;
 mod validation;
-mod schema;
 
 pub use agent::details as agent_details;
 pub use error::details as error_details;
@@ -21,8 +21,8 @@ pub use mapping::NamedMapping;
 pub use migration::ReadMigration;
 pub use planned::PlannedEntity;
 pub use rules::details as rules_details;
-pub use validation::FoundRow;
 pub use schema::{DraftedChange, reasons as schema_reasons};
+pub use validation::FoundRow;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -5,8 +5,8 @@
 //! does: an assignment of a partition, or a [`Query`] with a deadline.
 
 mod query;
-mod validate;
 mod schema;
+mod validate;
 
 use std::collections::BTreeMap;
 
