@@ -177,7 +177,11 @@ fn refused(error: CommandError) -> Stop {
         CommandError::Failed(failure) => Stop::failed(&failure),
         error @ (CommandError::Plan(_)
         | CommandError::NoMigration { .. }
-        | CommandError::Ambiguous { .. }) => Stop::not_found(error.to_string()),
+        | CommandError::Ambiguous { .. }
+        | CommandError::NotConfirmed { .. }
+        | CommandError::NoEntity { .. }
+        | CommandError::StillNeeded { .. }
+        | CommandError::NoError { .. }) => Stop::not_found(error.to_string()),
     }
 }
 
