@@ -93,20 +93,7 @@ pub fn steps(plan: &CompiledPlan, facts: &Facts) -> Vec<Step> {
             );
             steps.push(step("settle", Some(entity), what));
         }
-        if dropped.iter().any(|(one, _)| one.entity == entity.entity) {
-            let sequences = facts
-                .write(&entity.destination)
-                .map_or(0, |table| moved_sequences(entity, table).count());
-            let moved = match sequences {
-                0 => String::new(),
-                _ => ", its sequences move past the new values".to_owned(),
-            };
-            let what = format!(
-                "keys and indexes of {} come back, the id map gets its key{moved}, ANALYZE",
-                entity.destination
-            );
-            steps.push(step("rebuild_keys", Some(entity), what));
-        }
+        steps.push(step("rebuild_keys", Some(entity), rebuilt(facts, entity)));
     }
     steps.push(step(
         "foreign_keys",
@@ -116,9 +103,29 @@ pub fn steps(plan: &CompiledPlan, facts: &Facts) -> Vec<Step> {
     steps.push(step(
         "finish",
         None,
-        "completed; id map and ledger stay until `drover migration finalize` and `drover destination uninstall`".to_owned(),
+        "completed; id map and ledger stay".to_owned(),
+    ));
+    steps.push(step(
+        "finalize",
+        None,
+        "by you, when you are sure: `drover migration finalize`, then `drover destination uninstall`"
+            .to_owned(),
     ));
     steps
+}
+
+fn rebuilt(facts: &Facts, entity: &CompiledEntity) -> String {
+    let table = facts.write(&entity.destination);
+    let keys = match table.is_some_and(|table| is_rebuilt(entity, table.has_rows)) {
+        true => format!("keys and indexes of {} come back, ", entity.destination),
+        false => String::new(),
+    };
+    let sequences = table.map_or(0, |table| moved_sequences(entity, table).count());
+    let moved = match sequences {
+        0 => "",
+        _ => ", its sequences move past the new values",
+    };
+    format!("{keys}the id map gets its key{moved}, ANALYZE")
 }
 
 fn dropped(plan: &CompiledPlan, facts: &Facts, entity: &CompiledEntity) -> Option<String> {
@@ -223,8 +230,13 @@ fn undo(
                 .to_owned(),
         ),
         ("finish", _) => (
+            Lossless,
+            "a completed migration is rolled back like a running one, until it is finalized"
+                .to_owned(),
+        ),
+        ("finalize", _) => (
             Irreversible,
-            "once finalized there is no rollback; before that nothing is lost".to_owned(),
+            "what a rollback needs is given up: there is none after it".to_owned(),
         ),
         _ => return None,
     };

@@ -684,7 +684,11 @@ fn steps_follow_the_plan_and_their_inverse_runs_backwards() {
     assert_eq!(of("load"), active);
     assert_eq!(of("drop_keys"), active);
     assert_eq!(forward[0].action, "prepare");
-    assert_eq!(forward[forward.len() - 2].action, "foreign_keys");
+    let last: Vec<&str> = forward[forward.len() - 3..]
+        .iter()
+        .map(|step| step.action.as_str())
+        .collect();
+    assert_eq!(last, ["foreign_keys", "finish", "finalize"]);
     let backward = inverse(&plan, &facts);
     let loads: Vec<&str> = backward
         .iter()
@@ -693,6 +697,11 @@ fn steps_follow_the_plan_and_their_inverse_runs_backwards() {
         .collect();
     assert_eq!(loads, active.into_iter().rev().collect::<Vec<_>>());
     assert_eq!(backward.last().unwrap().action, "prepare");
+    let lost = backward
+        .iter()
+        .filter(|step| step.class == InverseClass::Irreversible);
+    let lost: Vec<&str> = lost.map(|step| step.action.as_str()).collect();
+    assert_eq!(lost, ["finalize"]);
 }
 
 #[test]
