@@ -30,7 +30,7 @@ entities:
     v: [{col: v}]
     t: [{col: t}]
     d: [{col: d}, json_parse]
-    a: [{col: a}]
+    a: [{sql: "a::numeric(10,3)[]"}]
     j: [{col: j}]
     f: [{col: f}]
 ";
