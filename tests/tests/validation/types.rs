@@ -30,7 +30,7 @@ entities:
     v: [{col: v}]
     t: [{col: t}]
     d: [{col: d}, json_parse]
-    a: [{sql: "a::numeric(10,3)[]"}]
+    a: [{sql: \"a::numeric(10,3)[]\"}]
     j: [{col: j}]
     f: [{col: f}]
 ";
