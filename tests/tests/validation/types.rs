@@ -14,7 +14,7 @@ async fn what_the_destination_makes_of_a_value_is_no_difference_and_a_real_one_i
              (2, null, null, null, null, null, null, null, null),
              (3, 12345678901234567890.123, '', '', '1999-12-31 23:59:59.5', '[]', '{}', '[]', 'NaN')",
         "create domain cents as numeric(30, 4);
-         create table things (id uuid primary key, n cents, c char(6), v varchar(20), t timestamp(0), d jsonb, a numeric(10, 3)[], j jsonb, f float8,
+         create table things (id uuid primary key, n cents, c char(6), v varchar(20), t timestamp(0), d jsonb, a numeric[], j jsonb, f float8,
              shown text generated always as (c || '!') stored, noted timestamptz default now())",
     )
     .await?;
@@ -30,7 +30,7 @@ entities:
     v: [{col: v}]
     t: [{col: t}]
     d: [{col: d}, json_parse]
-    a: [{sql: \"a::numeric(10,3)[]\"}]
+    a: [{col: a}]
     j: [{col: j}]
     f: [{col: f}]
 ";
