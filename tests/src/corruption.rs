@@ -41,7 +41,7 @@ const KINDS: [(&str, &str, Option<&str>, &str); 12] = [
         "changed value",
         "patients",
         Some("status"),
-        "update patients set status = case status when 'active' then 'inactive' else 'active' end where id = '$id'",
+        "update patients set status = (case status::text when 'active' then 'inactive' else 'active' end)::patient_status where id = '$id'",
     ),
     (
         "changed value",

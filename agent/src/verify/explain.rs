@@ -103,7 +103,12 @@ impl Case {
                 had_rows: self.had_rows,
             };
             let destination_id = (!row.destination_id.is_empty()).then_some(row.destination_id);
-            finding(evidence, (Some(source_id), destination_id), row.columns)
+            let columns = if row.is_there {
+                row.columns
+            } else {
+                Vec::new()
+            };
+            finding(evidence, (Some(source_id), destination_id), columns)
         });
         Ok(LookedUp {
             findings: findings.collect(),

@@ -131,7 +131,7 @@ fn cut(value: &[u8], length: usize, out: &mut Vec<u8>) -> Option<()> {
         .map_or(text.len(), |(at, _)| at);
     let is_blank = text[end..].bytes().all(|byte| byte == b' ');
     let kept = if is_blank { end } else { text.len() };
-    out.extend_from_slice(text[..kept].as_bytes());
+    out.extend_from_slice(&value[..kept]);
     Some(())
 }
 

@@ -283,6 +283,7 @@ impl Work {
     /// The validation as it is stored, where somebody ended it; ends it where the migration is no longer what
     /// was being checked.
     async fn look(&mut self) -> Result<Option<ValidationRun>, Failure> {
+        self.validator.crew.vet_newcomers();
         let store = &self.validator.store;
         let stored = kept(store.validation_run(self.validator.run.id).await)?;
         match stored {
@@ -353,6 +354,7 @@ async fn brief(validator: &Validator) -> Result<(), Failure> {
             Ok(state) => break state,
             Err(failure) if failure.kind == FailureKind::NoAgent && begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(BACKOFF.delay(3, rand::random())).await;
+                crew.vet().await;
             }
             Err(failure) => return Err(failure),
         }

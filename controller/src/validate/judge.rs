@@ -79,12 +79,18 @@ fn status(severity: ValidationSeverity, outcome: &Outcome) -> ValidationStatus {
 }
 
 fn details(outcome: &Outcome) -> Value {
+    // Figures that differ are no rows that could be told.
+    let told = outcome.findings.len().min(TOLD);
+    let left_out = match told {
+        0 => 0,
+        told => outcome.issues - i64::try_from(told).unwrap_or(0),
+    };
     json!({
         "issues": outcome.issues,
         "tolerated": outcome.warnings,
         "figures": outcome.figures,
         "findings": outcome.findings.iter().take(TOLD).collect::<Vec<_>>(),
-        "findings_left_out": outcome.issues - i64::try_from(outcome.findings.len().min(TOLD)).unwrap_or(0),
+        "findings_left_out": left_out.max(0),
     })
 }
 

@@ -42,7 +42,10 @@ async fn a_cluster_validates_what_it_copied_whoever_dies_meanwhile() -> Result<(
         .await?;
     ensure!(twice.code == Some(4), "{:?} {}", twice.code, twice.stderr);
     let done = "select count(*) from drover_meta.validation_unit where done_at is not null";
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
+    let in_time = || tokio::time::Instant::now() < deadline;
     while cluster.metadata.number(done).await? < 3 {
+        ensure!(in_time(), "no piece was done\n{}", cluster.logs());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     cluster.agent("eu-1").kill().await?;
@@ -52,6 +55,7 @@ async fn a_cluster_validates_what_it_copied_whoever_dies_meanwhile() -> Result<(
         if found["validation"]["status"] != "running" {
             break found;
         }
+        ensure!(in_time(), "{found:#}\n{}", cluster.logs());
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     };
     ensure!(
