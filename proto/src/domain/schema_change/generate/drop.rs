@@ -2,7 +2,7 @@
 
 use super::super::backup::Backup;
 use super::super::check::{Phase, SchemaCheck};
-use super::super::column::{alter, definition, dress, identify, own, set_not_null};
+use super::super::column::{definition, dress, identify, own, set_not_null};
 use super::super::facts::{ColumnFacts, ConstraintKind, IndexFacts, ObjectFacts};
 use super::super::planned::{Operation, SchemaStep};
 use super::super::risk::{Escalation, Risk};
@@ -228,15 +228,5 @@ impl Draft<'_> {
             steps.push(SchemaStep::instant(objects));
         }
         steps
-    }
-
-    /// `SET DEFAULT`, where there is one.
-    pub(super) fn default_again(&self, column: &ColumnFacts) -> Option<String> {
-        let default = column.default.as_ref()?;
-        Some(alter(
-            &self.change.table,
-            &column.name,
-            &format!("set default {default}"),
-        ))
     }
 }
