@@ -132,7 +132,7 @@ schema_changes:
     pair.must_end(plan, 0).await?;
     let refused = super::schema(&pair, &["apply", "pair", "--yes", "--confirm", "a.n"]).await?;
     ensure!(
-        refused.code == Some(8) && refused.stderr.contains("when: before"),
+        refused.code == Some(4) && refused.stderr.contains("when: before"),
         "{:?} {}",
         refused.code,
         refused.stderr

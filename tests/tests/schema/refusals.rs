@@ -213,7 +213,7 @@ async fn rows_that_came_or_changed_after_a_change_are_respected() -> Result<()> 
         .await?;
     let refused = schema(&pair, &["rollback", "pair", "--confirm", "pair"]).await?;
     ensure!(
-        refused.code == Some(8)
+        refused.code == Some(4)
             && refused
                 .stderr
                 .contains("values fit the old type: 1 where 0 was expected"),
