@@ -91,6 +91,11 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
         "the plan asks for it; or it is the check that proved NOT NULL",
     ),
     (
+        "ban-drop-default",
+        &["modify_column"],
+        "the plan asks for it; or the default is away while the type changes, and set again in the same transaction",
+    ),
+    (
         "renaming-column",
         &["modify_column"],
         "the plan asks for it; high risk, confirmed by name",

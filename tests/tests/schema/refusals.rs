@@ -38,7 +38,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "operation_type: drop_column, table_name: t, column_name: d",
-        "view v depends on t.d",
+        "view public.v depends on t.d",
     ),
     (
         "operation_type: drop_column, table_name: t, column_name: c",
@@ -58,7 +58,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "operation_type: modify_column, table_name: t, column_name: d, type: varchar(9)",
-        "view v depends on t.d",
+        "view public.v depends on t.d",
     ),
     (
         "operation_type: modify_column, table_name: nokey, column_name: c, type: int",

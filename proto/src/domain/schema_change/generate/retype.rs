@@ -175,7 +175,8 @@ impl Draft<'_> {
             let condition = format!(
                 "t.{value}::text is not distinct from ({converted})::text and t.{value}::text is distinct from {copied}::text"
             );
-            undo.push(backup.fill(name, Some(&condition), &self.facts.update_triggers));
+            let triggers: Vec<_> = self.facts.update_triggers.iter().collect();
+            undo.push(backup.fill(name, Some(&condition), &triggers));
         }
         let by = Escalation {
             is_heavy: is_rewritten,
