@@ -204,9 +204,8 @@ fn code_before_start(kind: FailureKind) -> Code {
         | K::SourceWritten
         | K::RowRefused
         | K::ConstraintBroken
-        | K::ChangeRefused
         | K::AgentsLost => Code::Blocked,
-        K::Unconfirmed => Code::WrongState,
+        K::Unconfirmed | K::ChangeRefused => Code::WrongState,
         K::Busy | K::Exhausted | K::SchemaDrift | K::Internal => Code::Failed,
     }
 }

@@ -151,8 +151,6 @@ async fn prepare<L: LeaseStore>(
     let were_counted_before = ordered.is_new_snapshot && !state.partitions.is_empty();
     let partitions = job.begin_load(state.partitions, lanes).await?;
     job.catch_up(&partitions).await?;
-    // What was dropped for the load is shown from now on.
-    SchemaWork::of(job).sync().await?;
     let mut run = job.work(&partitions, lanes).await?;
     if were_counted_before {
         run.forget_counts();

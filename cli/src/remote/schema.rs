@@ -1,13 +1,14 @@
 //! Schema changes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::domain::record::SchemaChangeOperation;
 use proto::pb;
 use proto::pb::schema_service_client::SchemaServiceClient;
+use proto::wire::status::{Reason, Refusal};
 
-use super::{ANSWER_LIMIT, Remote, records, unreadable};
-use crate::exit::Code;
+use super::{ANSWER_LIMIT, Remote, records, stop, unreadable};
 use crate::render::record::DraftedChange;
 use crate::stop::Stop;
 
@@ -120,14 +121,21 @@ impl Remote {
             }
             state = self.schema(name).await?;
         }
-        match state.failure.is_empty() {
-            true => records(state.operations),
-            false => Err(
-                Stop::new(Code::Failed, state.failure_reason, state.failure).hinting(format!(
-                    "`drover schema status {name}` shows every operation"
-                )),
-            ),
+        if state.failure.is_empty() {
+            return records(state.operations);
         }
+        let reason = Reason::parse(&state.failure_reason);
+        let refusal = Refusal {
+            code: reason.map_or(tonic::Code::Internal, Reason::code),
+            reason: state.failure_reason,
+            message: state.failure,
+            metadata: BTreeMap::new(),
+            violations: Vec::new(),
+            retry_after: None,
+            is_transport: false,
+        };
+        let hint = format!("`drover schema status {name}` shows every operation");
+        Err(stop::stop(&refusal).hinting(hint))
     }
 }
 

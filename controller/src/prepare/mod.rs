@@ -414,7 +414,7 @@ impl Job {
                 Consistency::Snapshot | Consistency::None => Step::Done,
             },
             foreign_keys: Step::OPEN,
-            // Also where there are none: what was dropped for the load is stored with them.
+            // Also where there are none: what was dropped for the load is stored then.
             schema_changes: Step::OPEN,
             finish: Step::OPEN,
         })

@@ -25,7 +25,7 @@ use proto::runtime::backoff::Backoff;
 use crate::crew::Crew;
 use crate::fleet::misfit;
 use crate::prepare::Job;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 pub use apply::apply;
 pub use commands::{SchemaAsked, SchemaState};
@@ -152,15 +152,15 @@ impl SchemaWork {
         }
     }
 
-    /// Stores what the journals hold; returns it as records.
+    /// Stores what the journals hold; returns it as it is stored.
     pub async fn sync(&self) -> Result<Vec<SchemaChangeOperation>, Failure> {
         let records = self.journal().await?.records();
-        let stored = self
-            .store
-            .save_schema_changes(self.migration.id, &records)
-            .await;
-        stored.map_err(|error| error.failure())?;
-        Ok(records)
+        let id = self.migration.id;
+        let stored = async {
+            self.store.save_schema_changes(id, &records).await?;
+            self.store.schema_changes(id).await
+        };
+        stored.await.map_err(|error: StoreError| error.failure())
     }
 }
 

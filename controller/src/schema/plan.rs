@@ -6,6 +6,7 @@ use proto::domain::record::{RiskLevel, SchemaChangeOperation, SchemaOperationSta
 use proto::domain::schema_change::{
     Consent, DeclaredChange, JournalEntry, PlannedChange, declared, generate,
 };
+use proto::runtime::clock;
 use uuid::Uuid;
 
 use super::{Journal, LONG, SchemaWork, ask};
@@ -35,7 +36,7 @@ impl Drafted {
             .and_then(|level| Consent::default().covers(change, level).err());
         Self {
             change: change.clone(),
-            operations: entries.iter().map(JournalEntry::record).collect(),
+            operations: entries.iter().map(record).collect(),
             refusals,
             flags: missing.map(|missing| missing.flags),
         }
@@ -45,6 +46,16 @@ impl Drafted {
     pub fn is_open(&self) -> bool {
         let is_made = |one: &SchemaChangeOperation| one.status == SchemaOperationStatus::Completed;
         self.operations.is_empty() || !self.operations.iter().all(is_made)
+    }
+}
+
+/// The record of an operation that may not be stored yet.
+fn record(entry: &JournalEntry) -> SchemaChangeOperation {
+    let now = clock::now();
+    SchemaChangeOperation {
+        created_at: now,
+        updated_at: now,
+        ..entry.record()
     }
 }
 

@@ -38,9 +38,9 @@ select jsonb_build_object(
                             from pg_depend d join column_of a on a.attnum = d.refobjsubid
                             where d.refclassid = 'pg_class'::regclass and d.refobjid = t.oid
                               and $is_dependant), '[]'),
-    'update_triggers', coalesce((select jsonb_agg(jsonb_build_array(
-            format('alter table %s disable trigger %I', t.sql, g.tgname),
-            format('alter table %s enable %strigger %I', t.sql, case when g.tgenabled = 'A' then 'always ' end, g.tgname))
+    'update_triggers', coalesce((select jsonb_agg(jsonb_build_object('name', g.tgname,
+            'off', format('alter table %s disable trigger %I', t.sql, g.tgname),
+            'on', format('alter table %s enable %strigger %I', t.sql, case when g.tgenabled = 'A' then 'always ' end, g.tgname))
             order by g.tgname)
         from pg_trigger g where g.tgrelid = t.oid and not g.tgisinternal and g.tgtype & 16 <> 0
           and g.tgenabled in ('O', 'A')), '[]'),

@@ -29,7 +29,7 @@ pub(super) struct Stored {
 }
 
 /// Whether the journal is there.
-async fn is_installed(connection: &mut PgConnection) -> Result<bool, Failure> {
+pub(super) async fn is_installed(connection: &mut PgConnection) -> Result<bool, Failure> {
     exists(connection, "drover.schema_operation").await
 }
 
@@ -85,9 +85,6 @@ pub(super) async fn read(
     connection: &mut PgConnection,
     migration_id: Uuid,
 ) -> Result<Vec<JournalEntry>, Failure> {
-    if !is_installed(connection).await? {
-        return Ok(Vec::new());
-    }
     let sql = format!(
         "select {COLUMNS}, batch from drover.schema_operation where migration_id = $1 order by position"
     );
@@ -312,9 +309,6 @@ pub(super) async fn read_loaded(
     connection: &mut PgConnection,
     migration_id: Uuid,
 ) -> Result<Vec<LoadedDefinition>, Failure> {
-    if !exists(connection, "drover.ddl").await? {
-        return Ok(Vec::new());
-    }
     let rows: Vec<Loaded> = sqlx::query_as(
         "select ddl_id, row_number() over (order by ddl_id) - 1 as place, kind, table_schema, table_name, object_name, \
                 drop_sql, create_sql, state, dropped_at \

@@ -92,13 +92,20 @@ async fn read_journals(
 ) -> Result<SchemaAnswer, Failure> {
     let destination = &servers.destination;
     let mut connection = open(destination, Purpose::Build).await?;
-    let mut entries = journal::read(&mut connection, migration_id).await?;
-    let loaded = journal::read_loaded(&mut connection, migration_id).await?;
+    let (mut entries, loaded) = match journal::is_installed(&mut connection).await? {
+        true => (
+            journal::read(&mut connection, migration_id).await?,
+            journal::read_loaded(&mut connection, migration_id).await?,
+        ),
+        false => (Vec::new(), Vec::new()),
+    };
     destination.give_back(Purpose::Build, connection).await;
     // One that nobody may change has no journal.
     if let (true, Ok(source)) = (has_source, &servers.source) {
         let mut connection = open(source, Purpose::Build).await?;
-        entries.extend(journal::read(&mut connection, migration_id).await?);
+        if journal::is_installed(&mut connection).await? {
+            entries.extend(journal::read(&mut connection, migration_id).await?);
+        }
         source.give_back(Purpose::Build, connection).await;
     }
     entries.sort_by_key(|entry| entry.position);

@@ -30,7 +30,7 @@ pub(super) async fn try_change(
 ) -> Result<(), Failure> {
     let statements = rehearsal(change, COPY, true);
     let names_column = match &change.change {
-        Change::AddColumn(_) => true,
+        Change::AddColumn(column) => facts.column(&column.name).is_none(),
         Change::SetType { column, .. } | Change::SetDefault { column, .. } => {
             facts.column(column).is_some()
         }

@@ -92,17 +92,15 @@ pub(super) async fn run(
         Run::Long => in_transaction(connection, place, step, LONG).await,
         Run::Concurrently { index } => {
             let sql = step.sql.join("; ");
-            concurrently(connection, &index.quoted(), &sql)
-                .await
-                .map_err(|error| place.fault(&error))?;
-            mark(connection, place).await
+            match concurrently(connection, &index.quoted(), &sql).await {
+                Ok(()) => mark(connection, place).await,
+                Err(error) => Err(place.fault(&error)),
+            }
         }
-        Run::Batches { .. } => {
-            batches(connection, place, step)
-                .await
-                .map_err(|error| place.fault(&error))?;
-            mark(connection, place).await
-        }
+        Run::Batches { .. } => match batches(connection, place, step).await {
+            Ok(()) => mark(connection, place).await,
+            Err(error) => Err(place.fault(&error)),
+        },
     };
     if outcome.is_err() {
         // The transaction is over, whatever it was; a broken connection says so by itself.

@@ -191,3 +191,44 @@ fn record(row: &PgRow) -> Result<SchemaChangeOperation, sqlx::Error> {
         updated_at: row.try_get("updated_at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the table's trigger lets happen.
+    fn is_legal(from: SchemaOperationStatus, to: SchemaOperationStatus) -> bool {
+        use SchemaOperationStatus::{Completed, Failed, Pending, RolledBack};
+        from == to
+            || matches!(
+                (from, to),
+                (Pending, Completed | Failed)
+                    | (Failed, Completed | Pending)
+                    | (Completed, RolledBack)
+                    | (RolledBack, Pending)
+            )
+    }
+
+    #[test]
+    fn every_state_is_reached_by_steps_that_the_table_allows() {
+        for from in SchemaOperationStatus::ALL.iter().copied() {
+            for to in SchemaOperationStatus::ALL.iter().copied() {
+                for is_other in [false, true] {
+                    let path = path(from, to, is_other);
+                    assert_eq!(path.last(), Some(&to), "{from} {to} {is_other}");
+                    let mut at = from;
+                    let mut was_pending = from == SchemaOperationStatus::Pending;
+                    for next in path {
+                        assert!(is_legal(at, next), "{from} {to} {is_other}: {at} {next}");
+                        at = next;
+                        was_pending |= next == SchemaOperationStatus::Pending;
+                    }
+                    assert!(
+                        was_pending || !is_other,
+                        "{from} {to}: the SQL could not change"
+                    );
+                }
+            }
+        }
+    }
+}

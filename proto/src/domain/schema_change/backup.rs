@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::check::{Phase, SchemaCheck};
+use super::facts::UpdateTrigger;
 use super::planned::{Run, SchemaStep};
 use crate::domain::catalog::{TableName, quote_ident, quote_literal};
 
@@ -128,7 +129,7 @@ impl Backup {
         &self,
         column: &str,
         condition: Option<&str>,
-        triggers: &[(String, String)],
+        triggers: &[&UpdateTrigger],
     ) -> SchemaStep {
         let column = quote_ident(column);
         let condition = condition.map_or_else(String::new, |sql| format!(" and {sql}"));
@@ -142,8 +143,8 @@ impl Backup {
             backup: self.table.clone(),
             alias: "b".to_owned(),
             number: self.number.clone(),
-            before: triggers.iter().map(|(off, _)| off.clone()).collect(),
-            after: triggers.iter().map(|(_, on)| on.clone()).collect(),
+            before: triggers.iter().map(|one| one.off.clone()).collect(),
+            after: triggers.iter().map(|one| one.on.clone()).collect(),
         };
         SchemaStep::new(run, [sql])
     }

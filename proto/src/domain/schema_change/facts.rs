@@ -28,8 +28,8 @@ pub struct TableFacts {
     pub objects: Vec<ObjectFacts>,
     /// What nothing of Drover's can put back: views, functions, generated columns, rules.
     pub dependants: Vec<Dependant>,
-    /// Triggers that fire on an update: (switch off, switch on).
-    pub update_triggers: Vec<(String, String)>,
+    /// Triggers that fire on an update.
+    pub update_triggers: Vec<UpdateTrigger>,
     /// Publications that it is part of.
     pub publications: Vec<String>,
     /// Somebody's transaction has been open for more than a minute.
@@ -208,6 +208,17 @@ pub struct ObjectFacts {
     pub drop_sql: String,
     /// Makes it again.
     pub create_sql: Vec<String>,
+}
+
+/// A trigger that is kept still while values are brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateTrigger {
+    /// Its name.
+    pub name: String,
+    /// Switches it off.
+    pub off: String,
+    /// Switches it on as it was.
+    pub on: String,
 }
 
 /// Something that depends on a column and cannot be put back.

@@ -26,7 +26,7 @@ pub use declared::{
 };
 pub use facts::{
     ColumnFacts, ConstraintFacts, ConstraintKind, Dependant, Fit, IndexFacts, ObjectFacts,
-    SequenceFacts, TableFacts, TypeFacts,
+    SequenceFacts, TableFacts, TypeFacts, UpdateTrigger,
 };
 pub use generate::{FitQuestions, fit_questions, generate, offenders, rehearsal};
 pub use journal::{JournalEntry, LoadedDefinition, position};

@@ -2,8 +2,8 @@
 
 use super::super::backup::Backup;
 use super::super::check::{Phase, SchemaCheck};
-use super::super::column::{alter, definition, dress, identify, own, set_not_null};
-use super::super::facts::{ColumnFacts, ConstraintKind, IndexFacts, ObjectFacts};
+use super::super::column::{definition, dress, identify, own, set_not_null};
+use super::super::facts::{ColumnFacts, ConstraintKind, IndexFacts, ObjectFacts, UpdateTrigger};
 use super::super::planned::{Operation, SchemaStep};
 use super::super::risk::{Escalation, Risk};
 use super::{Draft, Refusals};
@@ -195,7 +195,16 @@ impl Draft<'_> {
         };
         let mut steps = vec![add.or_abandon([drop])];
         if let Some(backup) = backup {
-            steps.push(backup.fill(name, None, &self.facts.update_triggers));
+            // Those that name the column are not there again yet.
+            let is_away = |trigger: &&UpdateTrigger| {
+                objects
+                    .iter()
+                    .any(|one| one.kind == "trigger" && one.name == trigger.name)
+            };
+            let triggers = self.facts.update_triggers.iter();
+            let triggers: Vec<&UpdateTrigger> =
+                triggers.filter(|trigger| !is_away(trigger)).collect();
+            steps.push(backup.fill(name, None, &triggers));
             if let (Some(default), true) = (&column.default, column.not_null) {
                 let fill = format!(
                     "update {relation} as t set {0} = {default} where not exists (select from {1} as b where {2})",
@@ -203,9 +212,8 @@ impl Draft<'_> {
                     backup.table.quoted(),
                     backup.join()
                 );
-                let triggers = &self.facts.update_triggers;
-                let off = triggers.iter().map(|(off, _)| off.clone());
-                let on = triggers.iter().map(|(_, on)| on.clone());
+                let off = triggers.iter().map(|one| one.off.clone());
+                let on = triggers.iter().map(|one| one.on.clone());
                 steps.push(SchemaStep::long(off.chain([fill]).chain(on)));
             }
         }
@@ -228,15 +236,5 @@ impl Draft<'_> {
             steps.push(SchemaStep::instant(objects));
         }
         steps
-    }
-
-    /// `SET DEFAULT`, where there is one.
-    pub(super) fn default_again(&self, column: &ColumnFacts) -> Option<String> {
-        let default = column.default.as_ref()?;
-        Some(alter(
-            &self.change.table,
-            &column.name,
-            &format!("set default {default}"),
-        ))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::backup::Backup;
 use super::super::check::{Phase, SchemaCheck};
+use super::super::column::alter;
 use super::super::declared::ColumnType;
 use super::super::facts::{ColumnFacts, ObjectFacts, TypeFacts};
 use super::super::planned::{Operation, SchemaStep};
@@ -131,20 +132,28 @@ impl Draft<'_> {
             true => String::new(),
             false => format!(" using {}", casts.there(&value)),
         };
-        let collation = |column: &ColumnFacts| {
-            column
-                .collation
-                .as_ref()
-                .map_or_else(String::new, |name| format!(" collate {name}"))
+        let collation = column.collation.as_ref();
+        let collation = |keeps: bool| {
+            let name = collation.filter(|_| keeps);
+            name.map_or_else(String::new, |name| format!(" collate {name}"))
         };
-        let there = self.change_type(column, &format!("{}{}{using}", ty.ty, collation(column)));
-        let using = match is_plain && is_instant(casts) {
+        let keeps = is_text(&column.ty) && is_text(&ty.ty);
+        let default = column.default.as_ref().map(|sql| match is_plain {
+            true => sql.clone(),
+            false => casts.there(&format!("({sql})")),
+        });
+        let there = self.change_type(
+            (column, default.as_deref()),
+            &format!("{}{}{using}", ty.ty, collation(keeps)),
+        );
+        let is_quick_back = is_plain && is_instant(casts);
+        let using = match is_quick_back {
             true => String::new(),
             false => format!(" using {}", casts.back(&value)),
         };
         let back = self.change_type(
-            column,
-            &format!("{}{}{using}", column.ty, collation(column)),
+            (column, column.default.as_deref()),
+            &format!("{}{}{using}", column.ty, collation(true)),
         );
         let guards = match &backup {
             Some(backup) => vec![backup.is_true("backup_is_current", Phase::Pre)],
@@ -166,7 +175,8 @@ impl Draft<'_> {
             let condition = format!(
                 "t.{value}::text is not distinct from ({converted})::text and t.{value}::text is distinct from {copied}::text"
             );
-            undo.push(backup.fill(name, Some(&condition), &self.facts.update_triggers));
+            let triggers: Vec<_> = self.facts.update_triggers.iter().collect();
+            undo.push(backup.fill(name, Some(&condition), &triggers));
         }
         let by = Escalation {
             is_heavy: is_rewritten,
@@ -189,7 +199,7 @@ impl Draft<'_> {
             ],
             undo_checks: vec![undo_check],
             rewrites: is_rewritten,
-            undo_rewrites: is_rewritten,
+            undo_rewrites: !is_quick_back,
             backup,
             ..self.modify(
                 name,
@@ -209,7 +219,11 @@ impl Draft<'_> {
     }
 
     /// The statements of a change of type, with default and objects that are in its way.
-    fn change_type(&self, column: &ColumnFacts, to: &str) -> Vec<String> {
+    fn change_type(
+        &self,
+        (column, default): (&ColumnFacts, Option<&str>),
+        to: &str,
+    ) -> Vec<String> {
         let (table, name) = (&self.change.table, &column.name);
         let objects = self.facts.objects.iter().filter(|object| {
             object.kind != "statistics" && object.columns.iter().any(|one| one == name)
@@ -227,7 +241,7 @@ impl Draft<'_> {
             "alter table {} {without}alter column {value} type {to}",
             table.quoted()
         ));
-        sql.extend(self.default_again(column));
+        sql.extend(default.map(|sql| alter(table, name, &format!("set default {sql}"))));
         sql.extend(
             objects
                 .iter()
@@ -235,6 +249,13 @@ impl Draft<'_> {
         );
         sql
     }
+}
+
+/// A type that has a collation of its own.
+fn is_text(ty: &str) -> bool {
+    ["text", "character"]
+        .iter()
+        .any(|name| ty.starts_with(name))
 }
 
 /// The way back is as quick as the way there only between timestamps.
