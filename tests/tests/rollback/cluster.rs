@@ -106,7 +106,39 @@ async fn a_running_migration_is_rolled_back_and_started_again() -> Result<()> {
     );
     ensure!(found == expected, "{found:?}\n{expected:?}");
 
-    // Completed, and paused in between.
+    // One entity alone, with those that depend on it; the others stay.
+    let reset = [
+        "entity",
+        "reset",
+        "demo-clinic",
+        "orders",
+        "--confirm",
+        "demo-clinic",
+        "--wait",
+    ];
+    let outcome = cluster.drover(&reset).await?;
+    ensure!(
+        outcome.code == Some(0),
+        "{}\n{}",
+        outcome.stderr,
+        cluster.logs()
+    );
+    ensure!(outcome.stderr.contains("jaws"), "{}", outcome.stderr);
+    ensure!(
+        clinic
+            .app
+            .number("select count(*) from public.orders")
+            .await?
+            == 0
+    );
+    cluster
+        .json(&["migration", "resume", "demo-clinic"])
+        .await?;
+    cluster.until_completed().await?;
+    let found = clinic.digests(VOLATILE).await?;
+    ensure!(found == expected, "{found:?}\n{expected:?}");
+
+    // And all of it, completed.
     roll_back(&cluster).await?;
     must_be(&state(&clinic.app).await?, &before)
 }
@@ -136,15 +168,20 @@ async fn a_paused_migration_is_rolled_back_and_the_rollback_pauses_too() -> Resu
         .drover(&["migration", "rollback", "demo-clinic", "--confirm", "demo"])
         .await?;
     ensure!(wrong.code == Some(2), "{}", wrong.stderr);
-    cluster
-        .json(&[
-            "migration",
-            "rollback",
-            "demo-clinic",
-            "--confirm",
-            "demo-clinic",
-        ])
-        .await?;
+    // The same request again is answered the same, and begins nothing.
+    let request = "0195b4c2-5b1e-4d3a-9c55-6f1f0a2b8e44";
+    let rollback = [
+        "migration",
+        "rollback",
+        "demo-clinic",
+        "--confirm",
+        "demo-clinic",
+        "--request-id",
+        request,
+    ];
+    let first = cluster.json(&rollback).await?;
+    let again = cluster.json(&rollback).await?;
+    ensure!(first == again, "{first}\n{again}");
     // Asked to stand still it does, or it was faster.
     let paused = cluster
         .drover(&[

@@ -19,7 +19,7 @@ async fn a_completed_migration_leaves_nothing_and_can_be_made_again() -> Result<
     let rows = clinic
         .app
         .texts(
-            "select destination_table || ' ' || count(*) from drover.migration_mapping group by 1",
+            "select destination_table || ' ' || count(*) from drover.migration_mapping group by destination_table",
         )
         .await?
         .len();

@@ -39,7 +39,14 @@ pub async fn effects(
     let survey = survey(connection, sites, (FOUND, policy)).await?;
     let mut effects = Vec::new();
     for site in sites {
-        let counted = rows(connection, site, policy).await?;
+        let untouched = match survey.concerns(site) {
+            true => None,
+            false => untouched(connection, site).await?,
+        };
+        let counted = match untouched {
+            Some(counted) => counted,
+            None => rows(connection, site, policy).await?,
+        };
         let conflicts = survey.conflicts.iter();
         effects.push(UndoEffect {
             entity: site.entity.clone(),
@@ -106,6 +113,28 @@ async fn rows(
         .fetch_one(connection)
         .await
         .during(LOOKING)
+}
+
+/// Where the table holds as many rows as were inserted and every one as it was written, none has to be looked up.
+async fn untouched(connection: &mut PgConnection, site: &Site) -> Result<Option<Counted>, Failure> {
+    if !site.is_mapped() || !site.changed.is_empty() {
+        return Ok(None);
+    }
+    let sql = format!(
+        "select (select count(*) from {map} m where m.xmin in {open} and {INSERTED}), \
+                count(*) filter (where t.xmin in {open}), count(*) from {table} t",
+        map = site.map(),
+        open = site.open(),
+        table = site.table.quoted(),
+    );
+    let (entries, ours, all): (i64, i64, i64) = sqlx::query_as(&sql)
+        .fetch_one(connection)
+        .await
+        .during(LOOKING)?;
+    Ok((entries == ours && ours == all).then_some(Counted {
+        rows_to_delete: ours,
+        rows_gone: 0,
+    }))
 }
 
 async fn images(

@@ -4,6 +4,7 @@
 //! A row that stays keeps the row it refers to, and that one the next: the search goes on until it finds
 //! nothing more. Only keys are looked at and told.
 
+use proto::domain::catalog::quote_ident;
 use proto::domain::failure::Failure;
 use proto::domain::undo::{ConflictKind, ConflictPolicy, LISTED, UndoConflict};
 use sqlx::FromRow;
@@ -51,6 +52,10 @@ pub async fn survey(
 ) -> Result<Survey, Failure> {
     let mut survey = Survey::default();
     for site in sites {
+        // Most tables hold nothing but rows as they were written: one look at them tells.
+        if !has_others(connection, site).await? {
+            continue;
+        }
         for select in changed(site, kept) {
             let found = collect(connection, &select).await?;
             survey.add(site, found, None);
@@ -62,7 +67,9 @@ pub async fn survey(
         for reference in &references {
             let parents = sites.iter().filter(|site| site.table == reference.parent);
             for site in parents {
-                let select = referred(site, reference, sites, (kept, policy));
+                let mut of_child = sites.iter().filter(|it| it.table == reference.child);
+                let is_kept = of_child.any(|it| survey.concerns(it));
+                let select = referred(site, reference, sites, (kept, policy, is_kept));
                 let found = collect(connection, &select).await?;
                 if found.count > 0 {
                     is_new = true;
@@ -77,6 +84,13 @@ pub async fn survey(
 }
 
 impl Survey {
+    /// Rows of the site are among the conflicts.
+    pub fn concerns(&self, site: &Site) -> bool {
+        self.conflicts
+            .iter()
+            .any(|conflict| conflict.entity == site.entity)
+    }
+
     fn add(&mut self, site: &Site, found: Found, by: Option<&Reference>) {
         if found.count == 0 {
             return;
@@ -116,6 +130,19 @@ impl Survey {
             }),
         }
     }
+}
+
+/// Whether the table has a row that this migration did not write last.
+async fn has_others(connection: &mut PgConnection, site: &Site) -> Result<bool, Failure> {
+    let sql = format!(
+        "select exists (select from {} t where t.xmin not in {})",
+        site.table.quoted(),
+        site.ours()
+    );
+    sqlx::query_scalar(&sql)
+        .fetch_one(connection)
+        .await
+        .during("look for rows that are not as they were written")
 }
 
 async fn collect(connection: &mut PgConnection, insert: &str) -> Result<Found, Failure> {
@@ -168,7 +195,7 @@ pub(super) fn referred(
     site: &Site,
     by: &Reference,
     sites: &[Site],
-    (kept, policy): (&str, Option<ConflictPolicy>),
+    (kept, policy, is_kept): (&str, Option<ConflictPolicy>, bool),
 ) -> String {
     let writers: Vec<&Site> = sites.iter().filter(|it| it.table == by.child).collect();
     let stays = match writers.first() {
@@ -182,6 +209,7 @@ pub(super) fn referred(
             };
             let kept: Vec<String> = writers
                 .iter()
+                .filter(|_| is_kept)
                 .map(|writer| {
                     format!(
                         " {word} exists (select from {kept} x where x.entity_no = {} and x.row_key = {}{kinds})",
@@ -202,11 +230,19 @@ pub(super) fn referred(
         ),
         false => "true".to_owned(),
     };
+    let columns: Vec<String> = by
+        .columns
+        .iter()
+        .map(|name| format!("c.{}", quote_ident(name)))
+        .collect();
+    // Those that stay first: mostly there are none.
     format!(
         "insert into {kept} (entity_no, row_key, kind) \
-         select distinct {no}, {key}, 'referred' from {child} c join {table} t on {on} \
-         where {stays} and t.xmin in {xids} and {ours} \
+         with stays as materialized (select distinct {columns} from {child} c where {stays}) \
+         select distinct {no}, {key}, 'referred' from stays c join {table} t on {on} \
+         where t.xmin in {xids} and {ours} \
          on conflict do nothing returning row_key",
+        columns = columns.join(", "),
         no = site.entity_no,
         key = site.row_key("t"),
         child = by.child.quoted(),
@@ -244,23 +280,36 @@ mod tests {
     #[test]
     fn every_row_of_a_table_outside_stays() {
         let sites = [orders()];
-        let sql = referred(&sites[0], &from("reviews"), &sites, (KEPT, None));
-        assert!(sql.contains("where true and t.xmin in"), "{sql}");
+        let sql = referred(&sites[0], &from("reviews"), &sites, (KEPT, None, true));
+        let all = "select distinct c.\"order_id\" from \"public\".\"reviews\" c where true)";
+        assert!(sql.contains(all), "{sql}");
     }
 
     #[test]
     fn of_a_table_inside_those_stay_that_others_wrote_and_forced_only_what_they_added() {
         let sites = [orders()];
         let own = from("orders");
-        let kept = referred(&sites[0], &own, &sites, (KEPT, Some(ConflictPolicy::Keep)));
+        let kept = referred(
+            &sites[0],
+            &own,
+            &sites,
+            (KEPT, Some(ConflictPolicy::Keep), true),
+        );
         assert!(
             kept.contains(" or exists (select from drover.undo_conflict x"),
             "{kept}"
         );
-        let forced = referred(&sites[0], &own, &sites, (KEPT, Some(ConflictPolicy::Force)));
+        let forced = referred(
+            &sites[0],
+            &own,
+            &sites,
+            (KEPT, Some(ConflictPolicy::Force), true),
+        );
         let spared = " and not exists (select from drover.undo_conflict x where x.entity_no = 7 \
                       and x.row_key = to_jsonb(c.\"id\"::text) and x.kind = 'changed')";
         assert!(forced.contains(spared), "{forced}");
+        let free = referred(&sites[0], &own, &sites, (KEPT, None, false));
+        assert!(!free.contains("drover.undo_conflict x"), "{free}");
     }
 
     #[test]
