@@ -122,7 +122,7 @@ async fn a_pause_does_not_wait_for_keys_that_are_being_built_beyond_its_deadline
     cluster.json(&["migration", "create", "-f", &path]).await?;
     cluster.json(&["migration", "start", "pair"]).await?;
     let building = "select count(*) from pg_stat_activity where datname = current_database() \
-                    and query ilike 'create index%' and state = 'active'";
+                    and pid <> pg_backend_pid() and query ilike '%aa_slow%' and state = 'active'";
     let deadline = Instant::now() + Duration::from_secs(60);
     while pair.app.number(building).await? == 0 {
         ensure!(
