@@ -21,7 +21,7 @@ fn runs() -> usize {
 async fn nothing_commits_after_paused() -> Result<()> {
     let runs = runs();
     // Enough rows for all of them.
-    let scale = if runs > 10 { "2" } else { "0.5" };
+    let scale = if runs > 10 { "4" } else { "0.5" };
     let clinic = Clinic::new(scale).await?;
     clinic.edit_plan("batch_size: 20000", "batch_size: 200")?;
     let agents = [("eu-1", "eu"), ("eu-2", "eu"), ("us-1", "us")];
