@@ -408,7 +408,14 @@ async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()
         store.command(id, &Command::Resume).await?.activity_reason,
         None
     );
-    let cancelled = store.command(id, &Command::Cancel).await?;
+    // What is under way is stopped first.
+    let cancelling = store.command(id, &Command::Cancel).await?;
+    assert_eq!(
+        (cancelling.status, cancelling.activity),
+        (MigrationStatus::Running, Some(Activity::Pausing))
+    );
+    assert_eq!(cancelling.activity_reason.as_deref(), Some("cancelling"));
+    let cancelled = store.command(id, &Command::Paused).await?;
     assert_eq!(cancelled.status, MigrationStatus::Failed);
     assert_eq!(cancelled.activity_reason.as_deref(), Some("cancelled"));
     assert_eq!(store.entities(id).await?[0].status, EntityStatus::Failed);
@@ -449,6 +456,7 @@ async fn pause_block_cancel_and_rollback_follow_the_table() -> anyhow::Result<()
             "migration_resumed",
             "migration_blocked",
             "migration_resumed",
+            "migration_pausing",
             "migration_completed",
             "migration_rollback_started",
             "migration_completed",

@@ -31,7 +31,7 @@ pub async fn steer(
         true => Place::Here(Box::new(
             Here::find(context, &args.local, &args.name).await?,
         )),
-        false => Place::Remote(context.remote()?),
+        false => Place::Remote(Box::new(context.remote()?)),
     };
     let asked = place.steer(context, command, (&args, reason)).await?;
     let entity = match args.wait {
@@ -56,7 +56,7 @@ pub async fn steer(
 /// Who is asked.
 enum Place {
     Here(Box<Here>),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl Place {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use proto::domain::compiled::ConsistencyHeld;
 use proto::domain::record::{
-    EntityIntent, EntityMigrationStatus, EntityStatus, MigrationOrchestration,
+    EntityIntent, EntityMigrationStatus, EntityStatus, MigrationOrchestration, RETRIED_ROWS,
 };
 use proto::domain::settings::Overrides;
 use serde::Serialize;
@@ -130,7 +130,15 @@ impl Report {
     /// What the rows have in common.
     fn consistency(&self) -> String {
         match ConsistencyHeld::stored(&self.migration.configuration) {
-            Some(held) => format!("consistency: {}\n", held.words()),
+            Some(held) => {
+                let retried = self.migration.configuration[RETRIED_ROWS].as_f64();
+                let later = retried
+                    .filter(|rows| *rows > 0.0)
+                    .map_or_else(String::new, |rows| {
+                        format!("; {rows} rows that were retried, at a later one")
+                    });
+                format!("consistency: {}{later}\n", held.words())
+            }
             None => String::new(),
         }
     }

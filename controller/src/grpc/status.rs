@@ -174,7 +174,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!((refused, allowed), (36, 42));
+        assert_eq!((refused, allowed), (44, 34));
     }
 
     #[test]

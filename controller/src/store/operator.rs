@@ -263,6 +263,7 @@ impl Store {
                 .collect();
             let mut released = Vec::new();
             if !keys.is_empty() {
+                retry::note_written(conn, id, written).await?;
                 let children = retry::held_children(conn, id, &ended.entity, &keys).await?;
                 let root = Some(ended.root_id.unwrap_or(ended.retry_id));
                 let rows = (children, &*ended.asked_by, root);

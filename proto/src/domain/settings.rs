@@ -221,12 +221,17 @@ mod tests {
     fn a_setting_wins_over_the_plan_until_it_is_given_back() {
         let mut plan = clinic();
         let before = plan.clone();
+        let (first, second) = (
+            before.entities[0].entity.clone(),
+            before.entities[1].entity.clone(),
+        );
+        let first = first.as_str();
         let mut overrides = Overrides::default();
         for (entity, name, value) in [
             (None, "batch_size", "500"),
-            (Some("offices"), "batch_size", "7"),
+            (Some(first), "batch_size", "7"),
             (None, "max_quarantined", "0.5%"),
-            (Some("offices"), "max_quarantined", "3"),
+            (Some(first), "max_quarantined", "3"),
             (None, "parallel_partitions", "9"),
             (None, "max_rows_per_second", "none"),
             (None, "max_retries", "0"),
@@ -237,11 +242,11 @@ mod tests {
         assert_eq!(Overrides::stored(&stored), overrides);
         overrides.apply(&mut plan);
         let settings = |name: &str| &plan.entity(name).unwrap().settings;
-        assert_eq!(settings("offices").batch_size, 7);
-        assert_eq!(settings("offices").max_quarantined, MaxQuarantined::Rows(3));
-        assert_eq!(settings("profiles").batch_size, 500);
+        assert_eq!(settings(first).batch_size, 7);
+        assert_eq!(settings(first).max_quarantined, MaxQuarantined::Rows(3));
+        assert_eq!(settings(&second).batch_size, 500);
         assert_eq!(
-            settings("profiles").max_quarantined,
+            settings(&second).max_quarantined,
             MaxQuarantined::Share(0.005)
         );
         assert_eq!(plan.limits.parallel_partitions, 9);
@@ -255,9 +260,9 @@ mod tests {
         assert_eq!(hashes(&plan), hashes(&before));
         for (entity, name) in [
             (None, "batch_size"),
-            (Some("offices"), "batch_size"),
+            (Some(first), "batch_size"),
             (None, "max_quarantined"),
-            (Some("offices"), "max_quarantined"),
+            (Some(first), "max_quarantined"),
             (None, "parallel_partitions"),
             (None, "max_rows_per_second"),
             (None, "max_retries"),

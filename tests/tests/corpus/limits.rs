@@ -94,7 +94,7 @@ async fn a_limit_lets_through_what_it_says_and_not_one_row_more() -> Result<()> 
                 outcome.stderr
             );
             ensure!(
-                outcome.stderr.contains("drover error list"),
+                outcome.stderr.contains("drover error group"),
                 "{}",
                 outcome.stderr
             );

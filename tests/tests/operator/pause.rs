@@ -21,7 +21,7 @@ fn runs() -> usize {
 async fn nothing_commits_after_paused() -> Result<()> {
     let runs = runs();
     // Enough rows for all of them.
-    let scale = if runs > 10 { "2" } else { "0.5" };
+    let scale = if runs > 10 { "4" } else { "0.5" };
     let clinic = Clinic::new(scale).await?;
     clinic.edit_plan("batch_size: 20000", "batch_size: 200")?;
     let agents = [("eu-1", "eu"), ("eu-2", "eu"), ("us-1", "us")];
@@ -122,7 +122,7 @@ async fn a_pause_does_not_wait_for_keys_that_are_being_built_beyond_its_deadline
     cluster.json(&["migration", "create", "-f", &path]).await?;
     cluster.json(&["migration", "start", "pair"]).await?;
     let building = "select count(*) from pg_stat_activity where datname = current_database() \
-                    and query ilike 'create index%' and state = 'active'";
+                    and pid <> pg_backend_pid() and query ilike '%aa_slow%' and state = 'active'";
     let deadline = Instant::now() + Duration::from_secs(60);
     while pair.app.number(building).await? == 0 {
         ensure!(

@@ -93,6 +93,10 @@ async fn mended_rows_of_a_completed_migration_come_in_with_their_children_and_no
     let state = "select concat_ws(' ', status, attempt) from drover_meta.migration_orchestration";
     assert_eq!(pair.app.texts(state).await?, ["completed 1"]);
 
+    let get = here(&pair, &["migration", "get", "pair"], 0).await?;
+    let later = format!("; {written} rows that were retried, at a later one");
+    ensure!(get.stdout.contains(&later), "{}", get.stdout);
+
     // The same as if it had been so from the beginning.
     let found = rows(&pair).await?;
     let batches_before = batches(&pair, "%").await?;
@@ -270,5 +274,58 @@ entities:
     let wrong = "select count(*) from nodes c left join nodes p on p.id = c.parent_id \
                  where c.parent_id is not null and p.id is null";
     assert_eq!(pair.app.number(wrong).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_are_tried_again_while_the_migration_runs_and_no_child_is_left_behind() -> Result<()> {
+    let head =
+        "defaults: {max_quarantined: 100%, batch_size: 20}\nlimits: {max_rows_per_second: 400}";
+    let (pair, path) = shop(head).await?;
+    let cluster = started(&pair, &path).await?;
+    // Orders are being copied, by agents that know which customers failed.
+    cluster.until_processed(450).await?;
+    pair.legacy
+        .run(
+            "update customer set email = 'c' || id || '@example.com' where id in (7, 77, 177);
+              update orders set total = 11 where id = 11",
+        )
+        .await?;
+    let retry = [
+        "error",
+        "retry",
+        "--entity",
+        "customers",
+        "--wait",
+        "-o",
+        "json",
+    ];
+    let again = must(cluster.drover(&retry).await?, 0, &cluster)?;
+    ensure!(
+        retried(&again).0 >= 3,
+        "{}\n{}",
+        again.stdout,
+        cluster.logs()
+    );
+    let get = cluster.json(&["migration", "get", "pair"]).await?;
+    assert_eq!(
+        (&get["status"], &get["activity"]),
+        (&"running".into(), &"running".into())
+    );
+    let set = ["migration", "set", "pair", "max_rows_per_second=none"];
+    must(cluster.drover(&set).await?, 0, &cluster)?;
+    until(&cluster, "completed").await?;
+    // Order 11 was read as it was; what refers to it is held.
+    let open = cluster.json(&["error", "list", "--resolved=false"]).await?;
+    let open = open["items"].as_array().cloned().unwrap_or_default();
+    let codes: Vec<&str> = open
+        .iter()
+        .filter_map(|error| error["error_code"].as_str())
+        .collect();
+    assert_eq!(codes.len(), 3, "{codes:?}\n{}", cluster.logs());
+    let all = ["error", "retry", "--all", "--wait", "-o", "json"];
+    let rest = must(cluster.drover(&all).await?, 0, &cluster)?;
+    assert_eq!(retried(&rest), (3, 0, 0), "{}", rest.stdout);
+    assert_eq!(rows(&pair).await?.len(), 300 + 1200 + 2400);
     Ok(())
 }

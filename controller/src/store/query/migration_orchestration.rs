@@ -293,7 +293,8 @@ pub async fn set_plan(
     sqlx::query(
         "update migration_orchestration set plan_id = $2,
              configuration = $3 || jsonb_strip_nulls(jsonb_build_object(
-                 $4::text, configuration -> $4, 'overrides', configuration -> 'overrides'))
+                 $4::text, configuration -> $4, 'overrides', configuration -> 'overrides',
+                 'retried_rows', configuration -> 'retried_rows'))
          where id = $1",
     )
     .bind(id)

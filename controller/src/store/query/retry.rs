@@ -1,7 +1,7 @@
 //! Table `retry`: quarantined rows that an operator wants tried again, some hundred keys each.
 
 use proto::domain::frame::Resolved;
-use proto::domain::record::{RetryProgress, RetryState};
+use proto::domain::record::{RETRIED_ROWS, RetryProgress, RetryState};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -263,12 +263,38 @@ pub async fn migrations(conn: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Erro
     .await
 }
 
+/// Notes that rows were read at a later moment than the others.
+pub async fn note_written(
+    conn: &mut PgConnection,
+    migration_id: Uuid,
+    rows: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update migration_orchestration set configuration = configuration || jsonb_build_object(
+             $2::text, coalesce((configuration ->> $2)::bigint, 0) + $3)
+         where id = $1",
+    )
+    .bind(migration_id)
+    .bind(RETRIED_ROWS)
+    .bind(rows)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Forgets every retry: what they wrote was undone.
 pub async fn delete_all(conn: &mut PgConnection, migration_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("delete from retry where migration_id = $1")
         .bind(migration_id)
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    sqlx::query(
+        "update migration_orchestration set configuration = configuration - $2 where id = $1",
+    )
+    .bind(migration_id)
+    .bind(RETRIED_ROWS)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

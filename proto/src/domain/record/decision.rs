@@ -18,6 +18,10 @@ text_enum! {
     }
 }
 
+/// Where a migration's configuration tells how many rows were read at a later moment than the others, since they
+/// were tried again.
+pub const RETRIED_ROWS: &str = "retried_rows";
+
 /// Rows of one entity that are tried again together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryProgress {

@@ -22,7 +22,7 @@ pub mod validation_run;
 pub use agent::{AgentState, AgentStatus};
 pub use batch::{BatchProcessingStatus, BatchStatus};
 pub use checkpoint::{CheckpointType, MigrationCheckpoint};
-pub use decision::{ErrorGroup, RetryProgress, RetryState};
+pub use decision::{ErrorGroup, RETRIED_ROWS, RetryProgress, RetryState};
 pub use entity::{EntityIntent, EntityMigrationStatus, EntityStatus};
 pub use error::{ErrorType, MigrationError};
 pub use event::{Event, EventData, WHOLE_MIGRATION};
