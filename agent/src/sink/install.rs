@@ -40,14 +40,16 @@ pub async fn open_installed(destination: &Server) -> Result<PgConnection, Failur
     )
     .await
     .during(INSTALL)?;
-    let migrated = migrate(&mut connection).await;
+    // Where it fails the session ends, and the lock with it.
+    migrate(&mut connection)
+        .await
+        .map_err(|error| migration_failure(&error))?;
     run_sql(
         &mut connection,
-        "rollback; reset search_path; select pg_advisory_unlock(hashtext('drover install'))",
+        "reset search_path; select pg_advisory_unlock(hashtext('drover install'))",
     )
     .await
     .during(INSTALL)?;
-    migrated.map_err(|error| migration_failure(&error))?;
     Ok(connection)
 }
 

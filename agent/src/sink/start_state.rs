@@ -137,7 +137,7 @@ fn record_sql((migration_id, attempt): (Uuid, i32), tables: &[(&TableName, bool)
         let (schema, name) = (quote_literal(&table.schema), quote_literal(&table.name));
         match has_rows {
             false => format!("select {schema}::text as schema, {name}::text as name, 0::bigint as row_count, 0::numeric as row_hash"),
-            true => format!("select {schema}, {name}, {ROWS} from {} t", table.quoted()),
+            true => format!("select {schema}::text, {name}::text, {ROWS} from {} t", table.quoted()),
         }
     }).collect();
     let definitions = DEFINITIONS.replace("$1::regclass", "c.oid");
@@ -147,7 +147,7 @@ fn record_sql((migration_id, attempt): (Uuid, i32), tables: &[(&TableName, bool)
              row_hash, definitions) \
          select distinct on (w.schema, w.name) '{migration_id}'::uuid, w.schema, w.name, {attempt}, w.row_count, w.row_hash, \
                 ({definitions}) \
-         from ({}) w join pg_namespace n on n.nspname = w.schema \
+         from ({}) w (schema, name, row_count, row_hash) join pg_namespace n on n.nspname = w.schema \
          join pg_class c on c.relnamespace = n.oid and c.relname = w.name \
          on conflict (migration_id, destination_schema, destination_table) do update \
          set attempt = excluded.attempt, row_count = excluded.row_count, row_hash = excluded.row_hash, \
