@@ -30,7 +30,7 @@ impl SchemaJobs {
         let mut pieces = self.lock();
         if pieces
             .get(&migration_id)
-            .is_some_and(|piece| is_going_on(piece))
+            .is_some_and(is_going_on)
         {
             return Err(Failure::new(
                 FailureKind::AlreadyRunning,

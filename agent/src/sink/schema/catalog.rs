@@ -66,8 +66,7 @@ pub(super) const COLUMN: &str = r"jsonb_build_object(
     'sequence', (select jsonb_build_object(
             'name', format('%I.%I', sn.nspname, s.relname),
             'identity', case a.attidentity when 'a' then 'always' when 'd' then 'by default' end,
-            'options', format('as %s start with %s increment by %s minvalue %s maxvalue %s cache %s%s cycle',
-                              format_type(q.seqtypid, null), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+            'options', format('start with %s increment by %s minvalue %s maxvalue %s cache %s%s cycle', q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
                               case when not q.seqcycle then ' no' end),
             'last_value', pg_sequence_last_value(s.oid))
         from pg_depend p join pg_class s on s.oid = p.objid and s.relkind = 'S'

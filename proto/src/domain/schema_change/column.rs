@@ -32,14 +32,16 @@ pub(super) fn set_not_null(table: &TableName, column: &str) -> Vec<SchemaStep> {
     let name = quote_ident(&format!("drover_not_null_{}", &hash[..8]));
     let relation = table.quoted();
     let drop = format!("alter table {relation} drop constraint {name}");
+    let add = format!(
+        "alter table {relation} add constraint {name} check ({} is not null) not valid",
+        quote_ident(column)
+    );
     vec![
-        SchemaStep::instant([format!(
-            "alter table {relation} add constraint {name} check ({} is not null) not valid",
-            quote_ident(column)
-        )])
-        .or_abandon([drop.clone()]),
+        SchemaStep::instant([add.clone()]).or_abandon([drop.clone()]),
         SchemaStep::long([format!("alter table {relation} validate constraint {name}")]),
-        SchemaStep::instant([alter(table, column, "set not null"), drop]),
+        // Taken back, it leaves the check to the steps before it.
+        SchemaStep::instant([alter(table, column, "set not null"), drop])
+            .or_abandon([alter(table, column, "drop not null"), add]),
     ]
 }
 
