@@ -81,7 +81,8 @@ pub async fn read_batches(
 ) -> Result<Vec<BatchReport>, Failure> {
     let sql = format!(
         "select e.entity, l.attempt, l.seq, l.token, l.hi, l.n_read, l.n_written, l.n_failed, l.n_held, \
-                l.n_filtered, l.n_skipped, l.retry_count, l.was_bisected, l.is_last, l.started_at, l.written_at \
+                l.n_filtered, l.n_skipped, l.retry_count, l.was_bisected, l.is_last, l.started_at, l.written_at, \
+                p.number < -1 as is_retry \
          from drover.ledger l join drover.partition p using (partition_id) join drover.entity e using (entity_no) \
          where l.partition_id = '{partition_id}' and l.attempt = p.attempt order by l.seq"
     );
@@ -97,7 +98,9 @@ pub async fn read_batches(
         cursor = report.cursor.take().or(cursor);
         report.cursor.clone_from(&cursor);
         if report.seq > after_seq && reports.len() < limit as usize {
-            if report.counts.failed != 0 {
+            // A row that fails again is counted already.
+            let is_retry: bool = row.try_get("is_retry").during("read the ledger")?;
+            if report.counts.failed != 0 || is_retry {
                 report.errors =
                     read_errors(connection, partition_id, report.attempt, report.seq).await?;
             }

@@ -81,7 +81,7 @@ where (n.nspname, t.relname) in (select * from $tables)
   and coalesce(nullif(y.typbasetype, 0), y.oid)
       in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
   -- What may not be read is not moved, either: the load says so by its name.
-  and has_sequence_privilege(s.oid, 'select')
+  and case when s.relkind = 'S' then has_sequence_privilege(s.oid, 'select') end
 order by 1, a.attnum";
 
 /// Number of rows `t`, and the sum of a 64-bit hash of each row's text.

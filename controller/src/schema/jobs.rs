@@ -28,10 +28,7 @@ impl SchemaJobs {
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) -> Result<watch::Receiver<Ended>, Failure> {
         let mut pieces = self.lock();
-        if pieces
-            .get(&migration_id)
-            .is_some_and(is_going_on)
-        {
+        if pieces.get(&migration_id).is_some_and(is_going_on) {
             return Err(Failure::new(
                 FailureKind::AlreadyRunning,
                 "schema changes of this migration are being worked on",
