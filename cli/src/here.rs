@@ -21,6 +21,8 @@ use crate::stop::Stop;
 
 /// How often it is looked whether something came about.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long a session may outlive its process.
+const LINGER: Duration = Duration::from_secs(5);
 /// Partitions, and questions, at the same time.
 const LANES: u32 = 2;
 
@@ -70,8 +72,17 @@ impl Here {
     /// Stops the migration, or tries rows again, in this process, unless another one runs it.
     pub async fn bring_about(&self, context: &Context) -> Result<(), Stop> {
         let migration = self.now().await?;
-        if self.is_run().await? {
-            return Ok(());
+        // The session of a process that has just ended may linger; one that works heeds what is stored.
+        let is_worked_on = matches!(
+            migration.activity,
+            Some(Activity::Running | Activity::Pausing)
+        );
+        let deadline = Instant::now() + LINGER;
+        while self.is_run().await? {
+            if is_worked_on || Instant::now() >= deadline {
+                return Ok(());
+            }
+            sleep(LOOK).await;
         }
         let databases = databases(context, &migration)?;
         let (shared, agent) = LocalAgent::start(context, &databases, LANES);

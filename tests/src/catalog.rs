@@ -47,7 +47,10 @@ select line from (
     union all
     select format('grant %s %s on %s to %s %s', kind, privilege_type, called, grantee, is_grantable) from acl
     union all
-    select format('statistics %s target=%s comment=%s', pg_get_statisticsobjdef(e.oid), e.stxstattarget, obj_description(e.oid, 'pg_statistic_ext'))
+    select format('statistics %s target=%s comment=%s', -- By name: the definition lists columns as they stand in the table.
+                  (select string_agg(a.attname, ', ' order by a.attname) from pg_attribute a
+                   where a.attrelid = e.stxrelid and a.attnum = any(e.stxkeys))
+                  || ' of ' || regexp_replace(pg_get_statisticsobjdef(e.oid), ' ON .* FROM ', ' FROM '), e.stxstattarget, obj_description(e.oid, 'pg_statistic_ext'))
     from t join pg_statistic_ext e on e.stxrelid = t.oid
     union all
     select format('sequence %s %s start=%s by=%s min=%s max=%s cycle=%s owner=%s', c.oid::regclass, format_type(q.seqtypid, null), q.seqstart, q.seqincrement,
