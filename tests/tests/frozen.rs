@@ -138,7 +138,7 @@ async fn a_write_to_a_frozen_source_blocks_at_the_end_and_can_be_accepted() -> R
     must_be_written(&halted.go_on().await?)?;
     // Asked again, it says so again.
     must_be_written(&pair.must_end(&plan("frozen"), 8).await?)?;
-    let outcome = pair.must_end(&plan("none"), 0).await?;
+    let outcome = pair.must_exit(&plan("none"), 0).await?;
     ensure!(
         outcome
             .stdout
@@ -186,7 +186,7 @@ async fn the_summary_says_which_snapshot_held() -> Result<()> {
         .await?
         .kill()
         .await?;
-    let renewed = pair.must_end(&plan("snapshot"), 0).await?;
+    let renewed = pair.must_exit(&plan("snapshot"), 0).await?;
     ensure!(
         renewed
             .stdout

@@ -16,6 +16,8 @@ pub struct Noted {
     pub activity: Option<SourceActivity>,
     /// Rows were written in this attempt.
     pub has_rows: bool,
+    /// A snapshot was taken in this attempt.
+    pub has_snapshot: bool,
 }
 
 impl Noted {
@@ -28,9 +30,10 @@ impl Noted {
 
 /// Reads it.
 pub async fn noted(journal: &mut PgConnection, migration_id: Uuid) -> Result<Noted, Failure> {
-    let row: Option<(Option<Json<SourceActivity>>, bool)> = sqlx::query_as(
+    let row: Option<(Option<Json<SourceActivity>>, bool, bool)> = sqlx::query_as(
         "select m.source_activity, exists (select from drover.ledger l join drover.partition p using (partition_id) \
-             join drover.entity e using (entity_no) where e.migration_id = m.migration_id and p.attempt = m.attempt) \
+             join drover.entity e using (entity_no) where e.migration_id = m.migration_id and p.attempt = m.attempt), \
+                m.snapshot is not null \
          from drover.migration m where m.migration_id = $1",
     )
     .bind(migration_id)
@@ -38,9 +41,10 @@ pub async fn noted(journal: &mut PgConnection, migration_id: Uuid) -> Result<Not
     .await
     .during("read the source's counters as they were noted")?;
     Ok(
-        row.map_or_else(Noted::default, |(activity, has_rows)| Noted {
+        row.map_or_else(Noted::default, |(activity, has_rows, has_snapshot)| Noted {
             activity: activity.map(|Json(activity)| activity),
             has_rows,
+            has_snapshot,
         }),
     )
 }
@@ -84,6 +88,7 @@ mod tests {
         let noted = |has_rows| Noted {
             activity: None,
             has_rows,
+            has_snapshot: false,
         };
         assert_eq!(noted(true).binding(), Some(SourceActivity::default()));
         assert_eq!(noted(false).binding(), None);

@@ -53,11 +53,16 @@ impl SnapshotHolder {
         tables: &[TableName],
     ) -> Result<HeldSnapshot, Failure> {
         let mut slot = self.held.lock().await;
-        if let Some(held) = self.alive(&mut slot, migration_id).await {
+        let held = self.alive(&mut slot, migration_id).await;
+        let mut journal = open(destination, Purpose::Write).await?;
+        let noted = noted(&mut journal, migration_id).await?;
+        // Where none is noted it is of an attempt that was rolled back since, while this agent was away.
+        if let Some(held) = held.filter(|_| noted.has_snapshot) {
+            destination.give_back(Purpose::Write, journal).await;
             return Ok(held);
         }
-        let mut journal = open(destination, Purpose::Write).await?;
-        let earlier = noted(&mut journal, migration_id).await?.binding();
+        *slot = None;
+        let earlier = noted.binding();
         // Counters first, snapshot second: a write in between shows as a change, never as none.
         let mut watch = open(source, Purpose::Read).await?;
         let baseline = read_activity(&mut watch, tables).await?;
