@@ -407,7 +407,7 @@ async fn a_live_source_is_read_at_one_moment_whichever_agent_is_lost() -> Result
 /// Waits until two sessions hold a snapshot.
 async fn until_shared(cluster: &Cluster, clinic: &Clinic) -> Result<()> {
     let held = "select count(*) from pg_stat_activity where datname = current_database()
-        and state = 'idle in transaction' and (query ~ 'pg_(export|current)_snapshot' or query = 'select 1')
+        and state = 'idle in transaction' and (query ~ '(pg_export|txid_current)_snapshot' or query = 'select 1')
         and pid <> pg_backend_pid()";
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while clinic.legacy.number(held).await? < 2 {

@@ -5,7 +5,9 @@
 //! with 1 where a thing was not found, or something that was not done was. `DROVER_BINARY` names the binary.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use drover_tests::clinic::Clinic;
